@@ -1,0 +1,186 @@
+"""From annotated poses to training targets, and from the network's output to
+poses in the input image: :class:`OKSKeypointCodec`."""
+from typing import Optional, Sequence, Tuple, Union
+
+import numpy as np
+import torch
+from mmengine.config import ConfigDict
+from mmpose.codecs.base import BaseKeypointCodec
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
+from mmpose.registry import KEYPOINT_CODECS
+from torch import Tensor
+
+
+@KEYPOINT_CODECS.register_module()
+class OKSKeypointCodec(BaseKeypointCodec):
+    """Codec of methods that regress whole poses and compare them by OKS.
+
+    Coordinates are (x, y), normalized by the width and height of the image
+    as it enters the network, before the batch is padded: 1.0 is the right or
+    bottom edge of that image. Areas are normalized by the area of the image.
+
+    The codec is the single owner of the number of keypoints K and of their
+    OKS sigmas: the head asks it for both.
+
+    Args:
+        metainfo (dict, optional): MMPose's dataset metainfo, as written in
+            a dataset's config, e.g.
+            ``dict(from_file='configs/_base_/datasets/coco.py')``.
+        sigmas (Sequence[float], optional): OKS sigmas, one for a keypoint.
+            They replace those of ``metainfo``.
+        person_label (int): Index of the class logit that stands for a
+            person. Defaults to 1: index 0 of the official model is never a
+            positive.
+        max_per_img (int): The largest number of (instance, class) pairs
+            that :meth:`decode` keeps. Defaults to 50.
+
+    Raises:
+        ValueError: If neither argument holds sigmas, or a sigma is not a
+            positive number.
+    """
+
+    auxiliary_encode_keys = {'area', 'img_shape'}
+
+    instance_mapping_table = dict(
+        bbox='bboxes',
+        bbox_score='bbox_scores',
+        keypoints='keypoints',
+        keypoints_visible='keypoints_visible')
+
+    label_mapping_table = dict(
+        labels='labels',
+        keypoint_labels='keypoint_labels',
+        keypoint_weights='keypoint_weights',
+        area_labels='area_labels')
+
+    def __init__(self,
+                 metainfo: Optional[dict] = None,
+                 sigmas: Optional[Sequence[float]] = None,
+                 person_label: int = 1,
+                 max_per_img: int = 50):
+        super().__init__()
+        self.sigmas = _find_sigmas(metainfo, sigmas)
+        self.person_label = person_label
+        self.max_per_img = max_per_img
+
+    @property
+    def num_keypoints(self) -> int:
+        """int: Number of keypoints of a person, K."""
+        return len(self.sigmas)
+
+    def encode(self,
+               keypoints: np.ndarray,
+               keypoints_visible: Optional[np.ndarray] = None,
+               area: Optional[np.ndarray] = None,
+               img_shape: Optional[Tuple[int, int]] = None) -> dict:
+        """Turn the poses of an image into training targets.
+
+        Args:
+            keypoints (np.ndarray): Pixels of the input image, (n, K, 2).
+            keypoints_visible (np.ndarray, optional): Positive where a
+                keypoint is labeled, (n, K). Defaults to all labeled.
+            area (np.ndarray): Square pixels of the input image, (n, ).
+            img_shape (tuple[int]): Height and width of the input image.
+
+        Returns:
+            dict: float32 arrays unless said otherwise.
+
+            - labels (int64): the class of each person, (n, )
+            - keypoint_labels: normalized coordinates, (n, K, 2)
+            - keypoint_weights: 1 where a keypoint is labeled, (n, K)
+            - area_labels: normalized areas, (n, )
+
+        Raises:
+            ValueError: If the poses do not have K keypoints, or areas or
+                the image size are missing.
+        """
+        if keypoints.shape[1] != self.num_keypoints:
+            raise ValueError(
+                f'The data set annotates {keypoints.shape[1]} keypoints a '
+                f'person, the codec has sigmas for {self.num_keypoints}. '
+                'Give the codec the metainfo of this data set '
+                "(codec = dict(type='OKSKeypointCodec', metainfo=...)).")
+        if area is None or img_shape is None:
+            raise ValueError(
+                'OKSKeypointCodec needs the keys `area` and `img_shape` in '
+                'the pipeline. Put PoseInstanceFilter and PoseResize before '
+                'GenerateTarget.')
+        if keypoints_visible is None:
+            keypoints_visible = np.ones(keypoints.shape[:2])
+
+        height, width = img_shape
+        size = np.array([width, height], dtype=np.float32)
+        return dict(
+            labels=np.full(len(keypoints), self.person_label, dtype=np.int64),
+            keypoint_labels=keypoints.astype(np.float32) / size,
+            keypoint_weights=(keypoints_visible > 0).astype(np.float32),
+            area_labels=area.astype(np.float32) / (width * height))
+
+    def decode(
+        self, logits: Tensor, keypoints: Tensor,
+        input_size: Tuple[int,
+                          int]) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Turn the network's output for one image into poses in pixels.
+
+        The ``max_per_img`` best (instance, class) pairs are kept, as the
+        official program does, then those of the person class. No threshold,
+        no suppression of overlaps.
+
+        Args:
+            logits (Tensor): Class logits, (N, Q).
+            keypoints (Tensor): Normalized coordinates, (N, K, 2).
+            input_size (tuple[int]): Width and height of the input image
+                without padding.
+
+        Returns:
+            tuple[np.ndarray]: float32, best instance first.
+
+            - keypoints: pixels of the input image, (n, K, 2)
+            - keypoint_scores: the instance's score for every keypoint: the
+              model predicts no confidence for single keypoints, (n, K)
+            - scores: (n, )
+        """
+        num_classes = logits.shape[-1]
+        probabilities = logits.sigmoid().flatten()
+        scores, pairs = probabilities.topk(
+            min(self.max_per_img, probabilities.numel()))
+        # QUIRK T8: pairs of the class that is never a person take places
+        # among the best, and are dropped only afterwards.
+        of_person = pairs % num_classes == self.person_label
+        scores = scores[of_person]
+        instances = torch.div(
+            pairs[of_person], num_classes, rounding_mode='floor')
+
+        scores = scores.float().cpu().numpy()
+        poses = keypoints[instances].float().cpu().numpy()
+        poses = poses * np.array(input_size, dtype=np.float32)
+        keypoint_scores = np.repeat(scores[:, None], self.num_keypoints, 1)
+        return poses, keypoint_scores, scores
+
+
+def _find_sigmas(metainfo: Optional[Union[dict, ConfigDict]],
+                 sigmas: Optional[Sequence[float]]) -> np.ndarray:
+    """The sigmas (K, ) in float32, from the argument or the metainfo."""
+    source = 'the argument `sigmas` of OKSKeypointCodec'
+    if sigmas is None:
+        if metainfo is None:
+            raise ValueError(
+                'OKSKeypointCodec needs the OKS sigmas of the data set: set '
+                "`metainfo`, e.g. dict(from_file='configs/_base_/datasets/"
+                "coco.py'), or `sigmas`, one number for each keypoint.")
+        source = metainfo.get('from_file', 'the given metainfo')
+        try:
+            sigmas = parse_pose_metainfo(metainfo)['sigmas']
+        except AssertionError as error:
+            raise ValueError(
+                f'{source}: the dataset metainfo is incomplete. It needs '
+                'dataset_name, keypoint_info, skeleton_info, joint_weights '
+                'and sigmas (one positive number for each keypoint; 0.05 to '
+                '0.1 is usual where none were measured).') from error
+
+    sigmas = np.asarray(sigmas, dtype=np.float32)
+    if sigmas.ndim != 1 or not len(sigmas) or not (sigmas > 0).all():
+        raise ValueError(
+            f'{source}: `sigmas` must hold one positive number for each '
+            f'keypoint, got {sigmas.tolist()}.')
+    return sigmas

@@ -1,0 +1,304 @@
+"""From an annotated image to what the network sees: load, drop unusable
+instances, flip, resize and crop, by the rules of Group Pose.
+
+All transforms keep ``img``, ``img_shape``, ``keypoints``, ``bbox`` (xyxy) and
+``area`` in step, and work without annotations. MMPose's own ones differ in
+rounding, in what a crop does to joints outside, and do not scale ``area``.
+"""
+from typing import List, Optional, Sequence, Tuple, Union
+
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
+from mmpose.datasets.transforms import LoadImage
+from mmpose.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadPoseImage(LoadImage):
+    """MMPose's ``LoadImage`` with one clear error for a bad file.
+
+    Decodes to BGR and ignores the EXIF orientation, which COCO's annotations
+    do not follow either.
+
+    Args:
+        color_type (str): How to decode, see mmcv. Defaults to
+            'color_ignore_orientation'.
+        kwargs: Other arguments of ``LoadImage``.
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+        ValueError: If it cannot be decoded.
+    """
+
+    def __init__(self, color_type: str = 'color_ignore_orientation', **kwargs):
+        super().__init__(color_type=color_type, **kwargs)
+
+    def transform(self, results: dict) -> dict:
+        """Load ``results['img']`` from ``results['img_path']``."""
+        path = results.get('img_path')
+        try:
+            return super().transform(results)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f'{path}: image not found. Check `data_root` and '
+                '`data_prefix` of the data set, or remove the image from '
+                'the annotation file.') from error
+        except Exception as error:
+            raise ValueError(
+                f'{path}: cannot be decoded as an image. Replace the file, '
+                'or remove the image from the annotation file.') from error
+
+
+@TRANSFORMS.register_module()
+class PoseInstanceFilter(BaseTransform):
+    """Keep the instances that Group Pose trains on.
+
+    Drops crowd regions, instances without labeled keypoints and those whose
+    box is empty within the image. Boxes are read again from the annotations
+    and clipped to [0, w] x [0, h] (MMPose clips one pixel earlier). An
+    instance without an annotated area gets that of its clipped box, which is
+    what the official program does for CrowdPose.
+
+    Required keys: ``raw_ann_info``, ``img_shape``. Use it in training only:
+    the metric needs all annotations.
+    """
+
+    # Values for each instance; other keys belong to the image.
+    instance_keys = ('bbox', 'bbox_score', 'keypoints', 'keypoints_visible',
+                     'area', 'num_keypoints', 'iscrowd', 'id', 'category_id',
+                     'raw_ann_info')
+
+    def transform(self, results: dict) -> dict:
+        """Filter the instances of one image."""
+        annotations = results.get('raw_ann_info')
+        if not annotations:
+            return results
+        height, width = results['img_shape']
+        xywh = np.array([ann['bbox'] for ann in annotations], dtype=np.float64)
+        corners = np.stack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1)
+        corners = corners.clip(0, (width, height))
+        size = corners[:, 1] - corners[:, 0]
+        results['bbox'] = corners.reshape(-1, 4).astype(np.float32)
+        results['area'] = np.array([
+            ann.get('area', box) for ann, box in zip(annotations, size.prod(1))
+        ],
+                                   dtype=np.float32)
+
+        keep = (size > 0).all(1)
+        keep &= [not ann.get('iscrowd', 0) for ann in annotations]
+        keep &= np.array(results['num_keypoints']) > 0
+        for key in self.instance_keys:
+            if key in results:
+                results[key] = _select(results[key], keep)
+        # Flat lists over all instances, which cannot be filtered.
+        for key in ('segmentation', 'invalid_segs'):
+            results.pop(key, None)
+        return results
+
+
+@TRANSFORMS.register_module()
+class PoseRandomFlip(BaseTransform):
+    """Mirror image and poses horizontally at random.
+
+    A point moves to ``w - 1 - x``, labeled or not, and left and right
+    keypoints trade places; a box moves to ``w - x`` (T10: the official
+    program treats the two differently).
+
+    Args:
+        prob (float): Probability of a flip. Defaults to 0.5.
+    """
+
+    def __init__(self, prob: float = 0.5):
+        self.prob = prob
+
+    @cache_randomness
+    def _choose(self) -> bool:
+        return np.random.rand() < self.prob
+
+    def transform(self, results: dict) -> dict:
+        """Flip one image."""
+        results['flip'] = bool(self._choose())
+        if not results['flip']:
+            return results
+        results['flip_direction'] = 'horizontal'
+        width = results['img_shape'][1]
+        results['img'] = mmcv.imflip(results['img'])
+        if 'keypoints' in results:
+            order = results['flip_indices']
+            keypoints = results['keypoints'][:, order].copy()
+            keypoints[..., 0] = width - 1 - keypoints[..., 0]
+            results['keypoints'] = keypoints
+            results['keypoints_visible'] = \
+                results['keypoints_visible'][:, order]
+        if 'bbox' in results:
+            x1, y1, x2, y2 = results['bbox'].T
+            results['bbox'] = np.stack([width - x2, y1, width - x1, y2], 1)
+        return results
+
+
+@TRANSFORMS.register_module()
+class PoseResize(BaseTransform):
+    """Resize the shorter side to a length, drawn at random if several.
+
+    The size follows the official program to the pixel: it is truncated, and
+    the longer side may pass ``max_size`` by a pixel or two (T27). Pixels are
+    resampled by Pillow's bilinear filter, which averages when it shrinks.
+
+    It also records ``input_size``, ``input_center`` and ``input_scale``, all
+    (w, h), by which predictions return to the original image exactly.
+
+    Args:
+        short_side (int | Sequence[int]): Length of the shorter side.
+        max_size (int, optional): Length that the longer side should not
+            pass. Defaults to no limit.
+
+    Raises:
+        ValueError: If a length is not positive.
+    """
+
+    def __init__(self,
+                 short_side: Union[int, Sequence[int]],
+                 max_size: Optional[int] = None):
+        if isinstance(short_side, int):
+            short_side = [short_side]
+        self.short_sides = list(short_side)
+        self.max_size = max_size
+        lengths = self.short_sides + ([max_size] if max_size else [])
+        if not self.short_sides or min(lengths) <= 0:
+            raise ValueError(
+                'PoseResize: short_side and max_size must be positive '
+                f'lengths in pixels, got {short_side} and {max_size}.')
+
+    @cache_randomness
+    def _choose(self) -> int:
+        return self.short_sides[np.random.randint(len(self.short_sides))]
+
+    def transform(self, results: dict) -> dict:
+        """Resize one image."""
+        height, width = results['img_shape']
+        new_size = resized_size((width, height), self._choose(), self.max_size)
+        if new_size != (width, height):
+            results['img'] = mmcv.imresize(
+                results['img'], new_size, backend='pillow')
+        results['img_shape'] = new_size[::-1]
+
+        ratio = np.array(new_size) / (width, height)
+        if 'keypoints' in results:
+            results['keypoints'] = (results['keypoints'] * ratio).astype(
+                np.float32)
+        if 'bbox' in results:
+            results['bbox'] = (results['bbox'] * np.tile(ratio, 2)).astype(
+                np.float32)
+        if 'area' in results:
+            results['area'] = (results['area'] * ratio.prod()).astype(
+                np.float32)
+        _show_region(results)
+        results['input_size'] = np.array(new_size, dtype=np.float32)
+        return results
+
+
+@TRANSFORMS.register_module()
+class PoseRandomCrop(BaseTransform):
+    """Cut a random rectangle out of the image.
+
+    Width and height are drawn independently. Instances whose box is empty
+    within the crop are dropped; nobody may be left. QUIRK T9: keypoints
+    outside are moved to the border of the crop and stay labeled, and areas
+    become those of the clipped boxes.
+
+    Args:
+        min_size (int): Least width and height. Smaller images keep their
+            size. Defaults to 384.
+        max_size (int): Largest width and height. Defaults to 600.
+    """
+
+    def __init__(self, min_size: int = 384, max_size: int = 600):
+        if not 0 < min_size <= max_size:
+            raise ValueError(
+                'PoseRandomCrop: 0 < min_size <= max_size must hold, got '
+                f'{min_size} and {max_size}.')
+        self.min_size = min_size
+        self.max_size = max_size
+
+    @cache_randomness
+    def _choose(self, height: int, width: int) -> Tuple[int]:
+        """Draw top, left, height and width, all limits included."""
+        h, w = [
+            np.random.randint(
+                min(side, self.min_size),
+                min(side, self.max_size) + 1) for side in (height, width)
+        ]
+        top = np.random.randint(height - h + 1)
+        left = np.random.randint(width - w + 1)
+        return top, left, h, w
+
+    def transform(self, results: dict) -> dict:
+        """Crop one image."""
+        height, width = results['img_shape']
+        top, left, h, w = self._choose(height, width)
+        results['img'] = results['img'][top:top + h, left:left + w]
+        results['img_shape'] = (h, w)
+        _show_region(results)
+        pixel = results['input_scale'] / (width, height)
+        results['input_center'] = (
+            results['input_center'] - results['input_scale'] / 2 + pixel *
+            (left + w / 2, top + h / 2))
+        results['input_scale'] = pixel * (w, h)
+        results['input_size'] = np.array((w, h), dtype=np.float32)
+
+        if 'keypoints' in results:
+            results['keypoints'] = (results['keypoints'] - np.float32(
+                (left, top))).clip(0, np.float32((w, h)))
+        if 'bbox' in results:
+            boxes = results['bbox'] - np.float32((left, top, left, top))
+            boxes = boxes.clip(0, np.float32((w, h, w, h)))
+            results['bbox'] = boxes
+            sizes = boxes[:, 2:] - boxes[:, :2]
+            results['area'] = sizes.prod(1)
+            keep = (sizes > 0).all(1)
+            for key in PoseInstanceFilter.instance_keys:
+                if key in results:
+                    results[key] = _select(results[key], keep)
+        return results
+
+
+def resized_size(size: Tuple[int, int],
+                 short_side: int,
+                 max_size: Optional[int] = None) -> Tuple[int, int]:
+    """Width and height of an image after :class:`PoseResize`.
+
+    Args:
+        size (tuple[int]): Width and height.
+        short_side (int): Wanted length of the shorter side.
+        max_size (int, optional): Limit of the longer side.
+
+    Returns:
+        tuple[int]: Width and height, each at least one pixel.
+    """
+    width, height = size
+    short, long = min(size), max(size)
+    if max_size is not None and long / short * short_side > max_size:
+        short_side = max(int(round(max_size * short / long)), 1)
+    if short == short_side:
+        return width, height
+    if width < height:
+        return short_side, int(short_side * height / width)
+    return int(short_side * width / height), short_side
+
+
+def _show_region(results: dict) -> None:
+    """Record that the input shows the whole image, unless it is recorded
+    already."""
+    if 'input_scale' not in results:
+        height, width = results['ori_shape'][:2]
+        results['input_scale'] = np.array((width, height), dtype=np.float32)
+        results['input_center'] = results['input_scale'] / 2
+
+
+def _select(values: Union[np.ndarray, List], keep: np.ndarray):
+    """The entries of an array or list for which ``keep`` is true."""
+    if isinstance(values, np.ndarray):
+        return values[keep]
+    return [value for value, kept in zip(values, keep) if kept]

@@ -1,0 +1,288 @@
+"""The decoder: group self-attention and deformable attention, layer by layer,
+with the keypoints refined after each.
+
+Queries have the shape (B, N, K + 1, C): slot 0 of an instance is its instance
+query, slots 1 to K are its keypoint queries.
+"""
+import math
+from typing import List, Tuple
+
+import torch
+from mmcv.ops import MultiScaleDeformableAttention
+from mmengine.config import ConfigDict
+from mmengine.model import BaseModule, ModuleList
+from mmpose.models.heads.transformer_heads.transformers.utils import FFN
+from mmpose.models.utils import inverse_sigmoid
+from mmpose.registry import MODELS
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class GroupAttentionDecoderLayer(BaseModule):
+    """Attention within each instance, across instances, and to the image.
+
+    Args:
+        embed_dims (int): Width C. Defaults to 256.
+        num_heads (int): Attention heads. Defaults to 8.
+        num_levels (int): Feature levels L. Defaults to 4.
+        num_points (int): Sampling points for a head and level. Defaults
+            to 4.
+        feedforward_channels (int): Width of the feed-forward network.
+            Defaults to 2048.
+        init_cfg (dict, optional): See :class:`BaseModule`.
+
+    Raises:
+        ValueError: If the heads do not divide the width.
+    """
+
+    def __init__(self,
+                 embed_dims: int = 256,
+                 num_heads: int = 8,
+                 num_levels: int = 4,
+                 num_points: int = 4,
+                 feedforward_channels: int = 2048,
+                 init_cfg=None):
+        super().__init__(init_cfg)
+        if embed_dims % num_heads:
+            raise ValueError(
+                f'GroupAttentionDecoderLayer: embed_dims={embed_dims} is not '
+                f'a multiple of num_heads={num_heads}. Change one of them.')
+        self.embed_dims = embed_dims
+
+        self.within_attn = nn.MultiheadAttention(
+            embed_dims, num_heads, batch_first=True)
+        self.within_norm = nn.LayerNorm(embed_dims)
+        self.across_attn = nn.MultiheadAttention(
+            embed_dims, num_heads, batch_first=True)
+        self.across_norm = nn.LayerNorm(embed_dims)
+        self.cross_attn = MultiScaleDeformableAttention(
+            embed_dims,
+            num_heads,
+            num_levels,
+            num_points,
+            dropout=0.0,
+            batch_first=True)
+        self.cross_norm = nn.LayerNorm(embed_dims)
+        self.linear1 = nn.Linear(embed_dims, feedforward_channels)
+        self.linear2 = nn.Linear(feedforward_channels, embed_dims)
+        self.ffn_norm = nn.LayerNorm(embed_dims)
+
+    def forward(self, query: Tensor, query_pos: Tensor,
+                reference_points: Tensor, memory: Tensor, memory_mask: Tensor,
+                spatial_shapes: Tensor, level_start_index: Tensor) -> Tensor:
+        """Update the queries.
+
+        QUIRK T1, T3: the positional term is added to the stream of queries
+        itself, so it is in query, key, value and residual of the attention
+        within instances, and again in query and residual of the attention to
+        the image; the attention across instances gets none of its own.
+
+        Args:
+            query (Tensor): (B, N, K + 1, C).
+            query_pos (Tensor): Positional term, zero in slot 0, of the same
+                shape.
+            reference_points (Tensor): In the padded frame of each level,
+                (B, N, K + 1, L, 2).
+            memory (Tensor): Encoder output, (B, S, C).
+            memory_mask (Tensor): True on padding, bool, (B, S).
+            spatial_shapes (Tensor): Heights and widths, int64, (L, 2).
+            level_start_index (Tensor): First token of each level, (L, ).
+
+        Returns:
+            Tensor: (B, N, K + 1, C).
+        """
+        query = query + query_pos
+        query = self.within_norm(query + self._attend(self.within_attn, query))
+
+        # Slots become the batch, so that a query sees its own type only.
+        query = query.transpose(1, 2)
+        query = self.across_norm(query + self._attend(self.across_attn, query))
+        query = query.transpose(1, 2)
+
+        query = query + query_pos
+        # The attention adds its query as residual.
+        attended = self.cross_attn(
+            query.flatten(1, 2),
+            value=memory,
+            key_padding_mask=memory_mask,
+            reference_points=reference_points.flatten(1, 2),
+            spatial_shapes=spatial_shapes,
+            level_start_index=level_start_index)
+        query = self.cross_norm(attended).view_as(query)
+        update = self.linear2(self.linear1(query).relu())
+        return self.ffn_norm(query + update)
+
+    @staticmethod
+    def _attend(attention: nn.MultiheadAttention, query: Tensor) -> Tensor:
+        """Self-attention over the last but one dimension of a 4-d tensor."""
+        tokens = query.flatten(0, 1)
+        attended = attention(tokens, tokens, tokens, need_weights=False)[0]
+        return attended.view(query.shape)
+
+
+@MODELS.register_module()
+class GroupPoseDecoder(BaseModule):
+    """Stack of layers that refine N poses of K keypoints.
+
+    Args:
+        num_layers (int): Number of layers D.
+        num_keypoints (int): Number of keypoints K.
+        num_classes (int): Number of class logits Q.
+        layer_cfg (dict): Arguments of the layers; ``type`` defaults to
+            :class:`GroupAttentionDecoderLayer`.
+        init_cfg (dict, optional): See :class:`BaseModule`.
+    """
+
+    def __init__(self,
+                 num_layers: int,
+                 num_keypoints: int,
+                 num_classes: int,
+                 layer_cfg: ConfigDict,
+                 init_cfg=None):
+        super().__init__(init_cfg)
+        layer_cfg = dict(dict(type='GroupAttentionDecoderLayer'), **layer_cfg)
+        self.layers = ModuleList(
+            [MODELS.build(layer_cfg) for _ in range(num_layers)])
+        embed_dims = self.layers[0].embed_dims
+        self.embed_dims = embed_dims
+        self.num_keypoints = num_keypoints
+
+        self.instance_embedding = nn.Embedding(1, embed_dims)
+        self.keypoint_embedding = nn.Embedding(num_keypoints, embed_dims)
+        self.ref_point_head = FFN(embed_dims, embed_dims, embed_dims, 2)
+        self.class_embeds = ModuleList(
+            [nn.Linear(embed_dims, num_classes) for _ in range(num_layers)])
+        self.pose_embeds = ModuleList(
+            [FFN(embed_dims, embed_dims, 2, 3) for _ in range(num_layers)])
+
+    def forward(self, content: Tensor, poses: Tensor, memory: Tensor,
+                memory_mask: Tensor, valid_ratios: Tensor,
+                spatial_shapes: Tensor,
+                level_start_index: Tensor) -> Tuple[List[Tensor]]:
+        """Refine the selected poses.
+
+        Args:
+            content (Tensor): Features of the selected tokens, (B, N, C).
+            poses (Tensor): Their poses, normalized, (B, N, K, 2).
+            memory (Tensor): Encoder output, (B, S, C).
+            memory_mask (Tensor): True on padding, bool, (B, S).
+            valid_ratios (Tensor): Unpadded share of each level's width and
+                height, (B, L, 2).
+            spatial_shapes (Tensor): Heights and widths, int64, (L, 2).
+            level_start_index (Tensor): First token of each level, (L, ).
+
+        Returns:
+            tuple[list[Tensor]]: One entry a layer:
+
+            - hidden states that its outputs are predicted from,
+              (B, N, K + 1, C), see :func:`as_stored`
+            - poses that entered it, normalized, (B, N, K, 2)
+        """
+        query = self._initial_queries(content)
+        query_pos = self._positional_term(poses, valid_ratios)
+        hidden_states, entered_poses = [], [poses]
+        for layer, pose_embed in zip(self.layers, self.pose_embeds):
+            references = with_center(poses)
+            query = layer(
+                query,
+                query_pos,
+                reference_points=references[..., None, :] *
+                valid_ratios[:, None, None],
+                memory=memory,
+                memory_mask=memory_mask,
+                spatial_shapes=spatial_shapes,
+                level_start_index=level_start_index)
+            hidden_states.append(query)
+            if len(hidden_states) == len(self.layers):
+                break
+            refined = refine(poses, pose_embed(query[:, :, 1:]))
+            entered_poses.append(refined)
+            poses = refined.detach()
+            query_pos = self._positional_term(poses, valid_ratios)
+            hidden_states[-1] = as_stored(query, query_pos)
+        return hidden_states, entered_poses
+
+    def predict(self, layer: int, hidden_state: Tensor,
+                poses: Tensor) -> Tuple[Tensor, Tensor]:
+        """Predict classes and keypoints from a layer's hidden state.
+
+        Args:
+            layer (int): Index of the layer.
+            hidden_state (Tensor): (B, N, K + 1, C).
+            poses (Tensor): Poses that entered the layer, (B, N, K, 2).
+
+        Returns:
+            tuple[Tensor]: class logits (B, N, Q) and normalized keypoints
+            (B, N, K, 2).
+        """
+        logits = self.class_embeds[layer](hidden_state[:, :, 0])
+        offsets = self.pose_embeds[layer](hidden_state[:, :, 1:])
+        return logits, refine(poses, offsets)
+
+    def _initial_queries(self, content: Tensor) -> Tensor:
+        """Queries that enter the first layer, (B, N, K + 1, C).
+
+        QUIRK T2: an instance query starts from its embedding alone, without
+        content of the image (and gets no positional term in any layer).
+        """
+        instance = self.instance_embedding.weight.expand(
+            *content.shape[:2], 1, -1)
+        keypoints = content[:, :, None] + self.keypoint_embedding.weight
+        return torch.cat([instance, keypoints], 2)
+
+    def _positional_term(self, poses: Tensor, valid_ratios: Tensor) -> Tensor:
+        """Positional term of the queries, zero in slot 0, (B, N, K + 1, C).
+
+        The keypoints are taken in the padded frame of the first level.
+        """
+        points = poses * valid_ratios[:, None, None, 0]
+        term = self.ref_point_head(sine_embedding(points, self.embed_dims))
+        return torch.cat([torch.zeros_like(term[:, :, :1]), term], 2)
+
+
+def refine(poses: Tensor, offsets: Tensor) -> Tensor:
+    """Move normalized points by offsets in logit space.
+
+    The inverse sigmoid is clamped at 1e-3 (T5): a point on the border of the
+    image or beyond starts from a logit of 6.9.
+    """
+    return (inverse_sigmoid(poses) + offsets).sigmoid()
+
+
+def with_center(poses: Tensor) -> Tensor:
+    """Put the mean of the K keypoints in front, (..., K + 1, 2)."""
+    return torch.cat([poses.mean(-2, keepdim=True), poses], -2)
+
+
+def as_stored(query: Tensor, next_query_pos: Tensor) -> Tensor:
+    """Hidden state of a layer as the official program finds it afterwards.
+
+    QUIRK T4: there, the next layer adds its positional term in place, to the
+    very tensor from which the keypoints of this layer are predicted later.
+    The keypoints of all layers but the last thus see the term of the layer
+    behind them, and so do their gradients. Results of the last layer do not
+    depend on it; training does.
+    """
+    return query + next_query_pos
+
+
+def sine_embedding(points: Tensor,
+                   embed_dims: int,
+                   temperature: float = 10000) -> Tensor:
+    """Sine and cosine embedding of points (DAB-DETR).
+
+    Args:
+        points (Tensor): Normalized (x, y), (..., 2).
+        embed_dims (int): Width C, a multiple of 4.
+        temperature (float): Ratio of the longest to the shortest wave.
+
+    Returns:
+        Tensor: (..., C), the y half first; sine on even, cosine on odd
+        channels.
+    """
+    half = embed_dims // 2
+    channel = torch.arange(half, dtype=points.dtype, device=points.device)
+    wavelength = temperature**(2 * (channel // 2) / half)
+    angle = 2 * math.pi * points.flip(-1)[..., None] / wavelength
+    waves = torch.stack([angle[..., 0::2].sin(), angle[..., 1::2].cos()], -1)
+    return waves.flatten(-3)

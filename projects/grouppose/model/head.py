@@ -1,0 +1,354 @@
+"""The head that strings the parts of Group Pose together: encoder, query
+selection, decoder, and then the criterion or the codec."""
+import math
+from typing import Dict, List, Optional, Tuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmcv.ops import MultiScaleDeformableAttention
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+from mmpose.models.heads.transformer_heads.base_transformer_head import \
+    TransformerHead
+from mmpose.models.heads.transformer_heads.transformers import (
+    DeformableDetrTransformerEncoder, PositionEmbeddingSineHW)
+from mmpose.registry import KEYPOINT_CODECS, MODELS
+from mmpose.utils.typing import OptConfigType, OptSampleList, SampleList
+from torch import Tensor, nn
+
+from .losses import SetCriterion
+from .targets import stack_targets
+
+
+@MODELS.register_module()
+class GroupPoseHead(TransformerHead):
+    """Head of `Group Pose <https://arxiv.org/abs/2308.07313>`_.
+
+    It takes the maps of a neck and predicts N poses of K keypoints with a
+    class score each. K and the OKS sigmas come from the codec.
+
+    Args:
+        encoder (dict): Arguments of MMPose's
+            ``DeformableDetrTransformerEncoder``.
+        decoder (dict): Config of the decoder; ``num_keypoints`` and
+            ``num_classes`` are filled in.
+        positional_encoding (dict): Arguments of MMPose's
+            ``PositionEmbeddingSineHW``.
+        data_decoder (dict): Config of the codec that turns outputs into
+            poses, the one that encodes the targets in the pipeline.
+        matcher (dict): Config of the matcher.
+        loss_cls (dict): Config of the classification loss.
+        loss_kpt (dict): Config of the keypoint loss.
+        loss_oks (dict): Config of the OKS loss.
+        num_queries (int): Number of instances N. Defaults to 100.
+        num_classes (int): Number of class logits Q. Defaults to 2, as in
+            official checkpoints, of which the codec's ``person_label``
+            stands for people.
+        query_selection (dict): Config of the query selection; its sizes are
+            filled in. Defaults to :class:`PoseQuerySelection`.
+        init_cfg (dict, optional): See :class:`BaseModule`.
+
+    Raises:
+        ValueError: If the codec's person label is not a class of the head.
+    """
+
+    # Everything is set by :meth:`init_weights`.
+    default_init_cfg = None
+
+    def __init__(self,
+                 encoder: ConfigDict,
+                 decoder: ConfigDict,
+                 positional_encoding: ConfigDict,
+                 data_decoder: ConfigDict,
+                 matcher: ConfigDict,
+                 loss_cls: ConfigDict,
+                 loss_kpt: ConfigDict,
+                 loss_oks: ConfigDict,
+                 num_queries: int = 100,
+                 num_classes: int = 2,
+                 query_selection: ConfigDict = dict(type='PoseQuerySelection'),
+                 init_cfg: OptConfigType = None):
+        super().__init__(
+            encoder=encoder,
+            decoder=decoder,
+            positional_encoding=positional_encoding,
+            num_queries=num_queries,
+            init_cfg=init_cfg)
+        self.codec = KEYPOINT_CODECS.build(data_decoder)
+        if self.codec.person_label >= num_classes:
+            raise ValueError(
+                f'GroupPoseHead: num_classes={num_classes}, but the codec '
+                f'gives people the label {self.codec.person_label}. Raise '
+                'num_classes or lower person_label of the codec.')
+        self.register_buffer(
+            'sigmas', torch.from_numpy(self.codec.sigmas), persistent=False)
+
+        self.positional_encoding = PositionEmbeddingSineHW(
+            **positional_encoding)
+        self.encoder = DeformableDetrTransformerEncoder(**encoder)
+        embed_dims = self.encoder.embed_dims
+        num_levels = self.encoder.layers[0].self_attn.num_levels
+        self.level_embed = nn.Parameter(torch.empty(num_levels, embed_dims))
+        sizes = dict(
+            num_keypoints=self.codec.num_keypoints, num_classes=num_classes)
+        self.query_selection = MODELS.build(
+            dict(
+                query_selection,
+                num_queries=num_queries,
+                embed_dims=embed_dims,
+                **sizes))
+        self.decoder = MODELS.build(dict(decoder, **sizes))
+        self.criterion = SetCriterion(matcher, loss_cls, loss_kpt, loss_oks)
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Initialize as the official program does.
+
+        Matrices from Xavier's uniform distribution; the last layer of every
+        pose head zero, so that poses start where their anchors are; class
+        scores start at 0.01. The heads of all decoder layers start equal.
+        """
+        parts = [self.encoder, self.decoder, self.query_selection.output]
+        for part in parts:
+            for parameter in part.parameters():
+                if parameter.dim() > 1:
+                    nn.init.xavier_uniform_(parameter)
+        for module in self.modules():
+            if isinstance(module, nn.MultiheadAttention):
+                nn.init.zeros_(module.in_proj_bias)
+                nn.init.zeros_(module.out_proj.bias)
+            elif isinstance(module, MultiScaleDeformableAttention):
+                module.init_weights()
+        nn.init.normal_(self.level_embed)
+
+        class_embeds = [*self.decoder.class_embeds]
+        pose_embeds = [*self.decoder.pose_embeds]
+        for head in [*class_embeds, self.query_selection.class_embed]:
+            head.reset_parameters()
+            nn.init.constant_(head.bias, -math.log((1 - 0.01) / 0.01))
+        for head in [*pose_embeds, self.query_selection.pose_embed]:
+            for layer in head.layers:
+                layer.reset_parameters()
+            nn.init.zeros_(head.layers[-1].weight)
+            nn.init.zeros_(head.layers[-1].bias)
+        for first, *others in (class_embeds, pose_embeds):
+            for other in others:
+                other.load_state_dict(first.state_dict())
+        self._is_init = True
+
+    def forward_encoder(self,
+                        feats: Tuple[Tensor],
+                        batch_data_samples: OptSampleList = None) -> Dict:
+        """Let the tokens of all levels attend to each other.
+
+        Args:
+            feats (tuple[Tensor]): L maps, (B, C, H_l, W_l).
+            batch_data_samples (list[:obj:`PoseDataSample`], optional):
+                Their metainfo tells which part of the maps is padding.
+                Without them nothing is.
+
+        Returns:
+            dict: memory (B, S, C), memory_mask (B, S), valid_sizes and
+            valid_ratios (B, L, 2), spatial_shapes (list of (H, W)).
+        """
+        if len(feats) != len(self.level_embed):
+            raise ValueError(
+                f'GroupPoseHead got {len(feats)} feature maps, but the '
+                f'encoder is built for {len(self.level_embed)} levels. Set '
+                'num_outs of the neck and num_levels of the attentions to '
+                'the same number.')
+        masks = padding_masks(feats, batch_data_samples)
+        tokens = torch.cat([x.flatten(2).transpose(1, 2) for x in feats], 1)
+        positions = torch.cat([
+            self.positional_encoding(mask).flatten(2).transpose(1, 2) + embed
+            for mask, embed in zip(masks, self.level_embed)
+        ], 1)
+        memory_mask = torch.cat([mask.flatten(1) for mask in masks], 1)
+
+        # QUIRK T7: the valid part is read off the first row and column.
+        valid_sizes = torch.stack([
+            torch.stack([(~mask[:, 0]).sum(1), (~mask[:, :, 0]).sum(1)], -1)
+            for mask in masks
+        ], 1).to(tokens.dtype)
+        spatial_shapes = [tuple(x.shape[-2:]) for x in feats]
+        sizes = tokens.new_tensor(spatial_shapes).flip(-1)
+        valid_ratios = valid_sizes / sizes
+        memory = self.encoder(
+            query=tokens,
+            query_pos=positions,
+            key_padding_mask=memory_mask,
+            valid_ratios=valid_ratios,
+            **level_index(spatial_shapes, tokens.device))
+        return dict(
+            memory=memory,
+            memory_mask=memory_mask,
+            valid_sizes=valid_sizes,
+            valid_ratios=valid_ratios,
+            spatial_shapes=spatial_shapes)
+
+    def forward_decoder(self, memory: Tensor, memory_mask: Tensor,
+                        valid_sizes: Tensor, valid_ratios: Tensor,
+                        spatial_shapes: List[tuple]) -> Dict:
+        """Select instances and refine their poses.
+
+        Args and shapes: see :meth:`forward_encoder`.
+
+        Returns:
+            dict: hidden_states and poses, a list entry a decoder layer, see
+            :meth:`GroupPoseDecoder.forward`; enc_logits (B, N, Q) and
+            enc_keypoints (B, N, K, 2) of the query selection.
+        """
+        selected = self.query_selection(memory, memory_mask, valid_sizes,
+                                        spatial_shapes)
+        hidden_states, poses = self.decoder(
+            content=selected['content'],
+            poses=selected['poses'],
+            memory=memory,
+            memory_mask=memory_mask,
+            valid_ratios=valid_ratios,
+            **level_index(spatial_shapes, memory.device))
+        return dict(
+            hidden_states=hidden_states,
+            poses=poses,
+            enc_logits=selected['enc_logits'],
+            enc_keypoints=selected['enc_keypoints'])
+
+    def forward_out_head(self, batch_data_samples: OptSampleList,
+                         hidden_states: List[Tensor], poses: List[Tensor],
+                         enc_logits: Tensor,
+                         enc_keypoints: Tensor) -> Dict[str, Tensor]:
+        """Predict classes and keypoints.
+
+        Returns:
+            dict[str, Tensor]: ``logits`` (O, B, N, Q) and ``keypoints``
+            (O, B, N, K, 2), normalized. In training, the O output sets are
+            the decoder's layers and then the encoder's proposals; otherwise
+            the last decoder layer alone.
+        """
+        layers = range(len(hidden_states))
+        if not self.training:
+            layers = layers[-1:]
+        outputs = [
+            self.decoder.predict(i, hidden_states[i], poses[i]) for i in layers
+        ]
+        if self.training:
+            outputs.append((enc_logits, enc_keypoints))
+        logits, keypoints = zip(*outputs)
+        return dict(
+            logits=torch.stack(logits), keypoints=torch.stack(keypoints))
+
+    def loss(self,
+             feats: Tuple[Tensor],
+             batch_data_samples: SampleList,
+             train_cfg: OptConfigType = {}) -> Dict[str, Tensor]:
+        """Compute the losses of a batch, see :class:`SetCriterion`.
+
+        Args:
+            feats (tuple[Tensor]): L maps, (B, C, H_l, W_l).
+            batch_data_samples (list[:obj:`PoseDataSample`]): With the
+                codec's targets.
+            train_cfg (dict): Not used.
+
+        Returns:
+            dict[str, Tensor]: Weighted losses and the mean OKS.
+        """
+        targets = stack_targets(batch_data_samples, self.sigmas)
+        outputs = self.forward(feats, batch_data_samples)
+        return self.criterion(outputs['logits'], outputs['keypoints'], targets)
+
+    def predict(self,
+                feats: Tuple[Tensor],
+                batch_data_samples: SampleList,
+                test_cfg: OptConfigType = {}) -> List[InstanceData]:
+        """Predict the poses of a batch.
+
+        Args:
+            feats (tuple[Tensor]): L maps, (B, C, H_l, W_l).
+            batch_data_samples (list[:obj:`PoseDataSample`]): With the sizes
+                of the images in their metainfo.
+            test_cfg (dict): The model's test config.
+
+        Returns:
+            list[InstanceData]: numpy arrays for each image: keypoints in
+            pixels of the input image (n, K, 2), keypoint_scores (n, K) and
+            bbox_scores (n, ), best first.
+
+        Raises:
+            NotImplementedError: If ``flip_test`` or ``multiscale_test`` is
+                on.
+            ValueError: If the data set has another number of keypoints.
+        """
+        for option in ('flip_test', 'multiscale_test'):
+            if test_cfg.get(option):
+                raise NotImplementedError(
+                    f'GroupPoseHead does not support {option}. Remove it '
+                    'from model.test_cfg.')
+        outputs = self.forward(feats, batch_data_samples)
+
+        predictions = []
+        for logits, keypoints, sample in zip(outputs['logits'][-1],
+                                             outputs['keypoints'][-1],
+                                             batch_data_samples):
+            self._check_dataset(sample)
+            height, width = sample.metainfo['img_shape']
+            poses, keypoint_scores, scores = self.codec.decode(
+                logits, keypoints, (width, height))
+            predictions.append(
+                InstanceData(
+                    keypoints=poses,
+                    keypoint_scores=keypoint_scores,
+                    bbox_scores=scores))
+        return predictions
+
+    def _check_dataset(self, sample) -> None:
+        """Refuse a data set whose keypoints are not those of the codec."""
+        flip_indices = sample.metainfo.get('flip_indices')
+        if flip_indices is None:
+            return
+        if len(flip_indices) != self.codec.num_keypoints:
+            raise ValueError(
+                f'{sample.metainfo.get("img_path")}: the data set has '
+                f'{len(flip_indices)} keypoints, the head predicts '
+                f'{self.codec.num_keypoints}. Give the codec the metainfo of '
+                'the data set that the model was trained on, and evaluate on '
+                'a data set with the same keypoints.')
+
+
+def padding_masks(feats: Tuple[Tensor],
+                  batch_data_samples: OptSampleList) -> List[Tensor]:
+    """Which part of each map comes from the padding of the batch.
+
+    Args:
+        feats (tuple[Tensor]): L maps, (B, C, H_l, W_l).
+        batch_data_samples (list[:obj:`PoseDataSample`], optional): Their
+            ``batch_input_shape`` and ``img_shape``, (h, w), are used.
+
+    Returns:
+        list[Tensor]: True on padding, bool, (B, H_l, W_l), nearest samples
+        of the mask of the input images.
+    """
+    batch_size, device = len(feats[0]), feats[0].device
+    if batch_data_samples is None:
+        return [
+            torch.zeros(batch_size, *x.shape[-2:], device=device).bool()
+            for x in feats
+        ]
+    masks = np.ones(
+        (batch_size, 1, *batch_data_samples[0].metainfo['batch_input_shape']),
+        dtype=np.float32)
+    for mask, sample in zip(masks, batch_data_samples):
+        height, width = sample.metainfo['img_shape'][:2]
+        mask[:, :height, :width] = 0
+    masks = torch.from_numpy(masks).to(device)
+    return [
+        F.interpolate(masks, size=x.shape[-2:])[:, 0].bool() for x in feats
+    ]
+
+
+def level_index(spatial_shapes: List[tuple],
+                device: Optional[torch.device]) -> Dict[str, Tensor]:
+    """Sizes and first tokens of the levels as the attentions want them."""
+    shapes = torch.tensor(spatial_shapes, dtype=torch.long, device=device)
+    ends = shapes.prod(1).cumsum(0)
+    return dict(spatial_shapes=shapes, level_start_index=ends - shapes.prod(1))

@@ -1,0 +1,71 @@
+"""What a batch should have predicted: the labels of its data samples, stacked
+once a step for matching costs, losses and log."""
+from typing import List, NamedTuple
+
+import torch
+from mmpose.utils.typing import SampleList
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+
+class PoseTargets(NamedTuple):
+    """The people of a batch of B images, padded to the fullest image's T.
+
+    Attributes:
+        labels (Tensor): Class of each person, int64, (B, T).
+        keypoints (Tensor): Normalized (x, y), float32, (B, T, K, 2).
+        visible (Tensor): 1 where a keypoint is labeled, float32, (B, T, K).
+        areas (Tensor): Normalized areas, float32, (B, T).
+        sigmas (Tensor): OKS sigmas of the keypoints, float32, (K, ).
+        counts (list[int]): Number of people of each image; the entries of
+            the tensors behind it are padding.
+    """
+    labels: Tensor
+    keypoints: Tensor
+    visible: Tensor
+    areas: Tensor
+    sigmas: Tensor
+    counts: List[int]
+
+
+def stack_targets(batch_data_samples: SampleList,
+                  sigmas: Tensor) -> PoseTargets:
+    """Stack what :class:`OKSKeypointCodec` encoded for each image.
+
+    Args:
+        batch_data_samples (list[:obj:`PoseDataSample`]): With the codec's
+            fields in ``gt_instance_labels``.
+        sigmas (Tensor): OKS sigmas, (K, ), on the device of the labels.
+
+    Returns:
+        PoseTargets: On the device of ``sigmas``.
+
+    Raises:
+        ValueError: If a sample has no encoded labels, or labels of another
+            number of keypoints than there are sigmas.
+    """
+    labels = [sample.gt_instance_labels for sample in batch_data_samples]
+    for sample, label in zip(batch_data_samples, labels):
+        if 'keypoint_labels' not in label:
+            raise ValueError(
+                f'{sample.get("img_path")}: the data sample holds no '
+                'training targets. Put dict(type="GenerateTarget", '
+                'encoder=codec) with the OKSKeypointCodec of the head before '
+                'PackPoseInputs in the training pipeline.')
+        if label.keypoint_labels.shape[1] != len(sigmas):
+            raise ValueError(
+                f'{sample.get("img_path")}: {label.keypoint_labels.shape[1]} '
+                f'keypoints a person, but the head predicts {len(sigmas)}. '
+                'Use the same codec in the pipeline and the head.')
+
+    def stack(field: str) -> Tensor:
+        return pad_sequence([label[field] for label in labels],
+                            batch_first=True).to(sigmas.device)
+
+    return PoseTargets(
+        labels=stack('labels'),
+        keypoints=stack('keypoint_labels'),
+        visible=stack('keypoint_weights'),
+        areas=stack('area_labels'),
+        sigmas=sigmas,
+        counts=[len(label.labels) for label in labels])
