@@ -1,0 +1,173 @@
+"""What train.py and test.py share: their arguments, the config, the devices.
+
+Importing this module puts the repository root on ``sys.path``, so that
+``projects.grouppose`` is found from any working directory.
+"""
+import argparse
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.config.utils import ConfigParsingError
+from mmengine.device import get_device
+
+ROOT = str(Path(__file__).resolve().parents[1])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """A parser that answers a wrong argument with one line and exit code 2."""
+
+    def __init__(self, description):
+        super().__init__(description=description)
+
+    def error(self, message):
+        self.exit(2, f'{self.prog}: error: {message} (see --help)\n')
+
+    def add_shared_arguments(self):
+        """Add the options that training and testing have in common."""
+        self.add_argument(
+            '--work-dir',
+            help='folder for logs and results (default: work_dir of the '
+            'config, else ./work_dirs/NAME_OF_CONFIG)')
+        self.add_argument(
+            '--show-dir',
+            help='save images with the predicted poses in this subfolder of '
+            'the run\'s folder in the work dir')
+        self.add_argument(
+            '--show', action='store_true', help='show them in a window')
+        self.add_argument(
+            '--interval',
+            type=int,
+            default=1,
+            help='show every n-th image (1)')
+        self.add_argument(
+            '--wait-time',
+            type=float,
+            default=1,
+            help='seconds to show an image for (1)')
+        self.add_argument(
+            '--cfg-options',
+            nargs='+',
+            action=DictAction,
+            default={},
+            metavar='KEY=VALUE',
+            help='override settings of the config, for instance '
+            'train_cfg.max_epochs=1 or img_scale="(640, 640)"')
+        self.add_argument(
+            '--launcher',
+            choices=('none', 'pytorch', 'slurm', 'mpi'),
+            default='none',
+            help='what started this process')
+        # torch.distributed.launch passes either spelling.
+        self.add_argument(
+            '--local_rank',
+            '--local-rank',
+            type=int,
+            default=0,
+            help=argparse.SUPPRESS)
+
+
+def existing_file(path):
+    """Check an argument that names a local file or a URL."""
+    if '://' not in path and not os.path.isfile(path):
+        raise argparse.ArgumentTypeError(f'no such file: {path}')
+    return path
+
+
+def load_config(parser, args):
+    """Read the config and apply the shared arguments to it.
+
+    ``--cfg-options`` are edits of the file: they come first, and what the
+    other arguments say prevails.
+
+    Args:
+        parser (ArgumentParser): Reports what is wrong.
+        args (argparse.Namespace): With ``config`` and the shared arguments.
+
+    Returns:
+        Config: Whose ``work_dir`` and ``launcher`` are set.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    try:
+        cfg = Config.fromfile(args.config)
+    except (ConfigParsingError, FileNotFoundError) as error:
+        parser.error(f'{args.config}: {error}')
+    cfg.merge_from_dict(args.cfg_options)
+
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = os.path.join('work_dirs', Path(args.config).stem)
+
+    if args.show or args.show_dir is not None:
+        hooks = cfg.get('default_hooks') or {}
+        if 'visualization' not in hooks:
+            parser.error(
+                f'{args.config}: --show and --show-dir need a hook to draw: '
+                "visualization=dict(type='PoseVisualizationHook') in "
+                'default_hooks')
+        hooks.visualization.update(
+            enable=True,
+            show=args.show,
+            out_dir=args.show_dir,
+            interval=args.interval,
+            wait_time=args.wait_time)
+    return cfg
+
+
+def check_load_from(parser, cfg):
+    """Stop early if the checkpoint to start from is not there."""
+    if cfg.get('load_from') is not None:
+        try:
+            existing_file(cfg.load_from)
+        except argparse.ArgumentTypeError as error:
+            parser.error(f'load_from: {error}')
+
+
+def prepare_processes(parser, cfg):
+    """Make a job of several processes possible on what this machine has.
+
+    With a GPU for each process, MMEngine does it all. Without any, it cannot:
+    it selects a CUDA device whatever the backend. So the processes are
+    connected over gloo here, which MMEngine then finds done, and the model
+    is wrapped without a device.
+
+    Args:
+        parser (ArgumentParser): Reports what is wrong.
+        cfg (Config): Whose ``env_cfg`` and ``model_wrapper_cfg`` are changed
+            if there is no GPU.
+    """
+    if cfg.launcher == 'none':
+        return
+    if cfg.launcher == 'pytorch' and 'RANK' not in os.environ:
+        parser.error('--launcher pytorch is for processes started by '
+                     'tools/dist_train.sh, tools/dist_test.sh or torchrun')
+
+    device = get_device()
+    local_rank = int(os.environ['LOCAL_RANK'])
+    if device == 'cuda' and cfg.launcher == 'pytorch':
+        gpus = torch.cuda.device_count()
+        if local_rank >= gpus:
+            parser.error(f'process {local_rank + 1} on this machine has no '
+                         f'GPU: {gpus} visible; start at most that many')
+    if device not in ('cpu', 'mps'):
+        return
+
+    if cfg.launcher != 'pytorch':
+        parser.error(f'--launcher {cfg.launcher} needs a GPU; on CPUs use '
+                     'tools/dist_train.sh or tools/dist_test.sh')
+    if os.environ['RANK'] == '0':
+        print('No GPU found: connecting the processes over gloo, on the CPU')
+    cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
+    timeout = timedelta(seconds=cfg.env_cfg.dist_cfg.get('timeout', 1800))
+    torch.distributed.init_process_group('gloo', timeout=timeout)
+    wrapper = cfg.get('model_wrapper_cfg') or dict(
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False))
+    cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Installs what is missing, checks the style of the code and runs the tests.
+#
+#   bash tools/run_tests.sh [ARGUMENTS OF PYTEST]
+#
+# For instance `bash tools/run_tests.sh -k matcher -x`. Needs no GPU.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+python="$(bash tools/install.sh --dev)"
+
+# Small tensors gain nothing from many threads.
+cores="$("$python" -c 'import os; print(min(4, os.cpu_count() or 1))')"
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$cores}"
+
+folders=()
+for folder in projects configs tools tests; do
+    [ ! -d "$folder" ] || folders+=("$folder")
+done
+
+failed=()
+lint() { # lint TOOL OPTIONS...
+    echo "== $1"
+    "$python" -m "$@" "${folders[@]}" || failed+=("$1")
+}
+lint flake8
+lint isort --check-only --diff
+lint yapf --diff --recursive
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "run_tests.sh: the style is off for: ${failed[*]}. isort and yapf" \
+        "can repair theirs:" >&2
+    echo "  $python -m isort ${folders[*]}" >&2
+    echo "  $python -m yapf --in-place --recursive ${folders[*]}" >&2
+    exit 1
+fi
+
+echo '== pytest'
+"$python" -m pytest --cov=projects/grouppose --cov=tools --cov-report=term "$@"
