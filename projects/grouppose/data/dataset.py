@@ -52,7 +52,8 @@ class PoseImageDataset:
         """Check and read the annotations, then choose and order images."""
         if self._fully_initialized:
             return
-        check_annotations(self.dataset.ann_file)
+        check_annotations(
+            self.dataset.ann_file, for_training=not self.dataset.test_mode)
         self.dataset.full_init()
         # Unbound: without the metainfo that the subclass adds to each.
         infos = [
@@ -63,11 +64,6 @@ class PoseImageDataset:
         order = sorted(range(len(infos)), key=lambda i: infos[i]['img_id'])
         if not self.dataset.test_mode:
             order = [i for i in order if sum(infos[i]['num_keypoints']) > 0]
-        if not order:
-            raise ValueError(
-                f'{self.dataset.ann_file}: no image '
-                'has a person with labeled keypoints. Check the file, or '
-                'that `ann_file` names the right one.')
         self.dataset.get_subset_(order)
         print_log(
             f'{self.dataset.ann_file}: {len(order)} of {len(infos)} images '
@@ -99,11 +95,12 @@ class PoseImageDataset:
         return len(self.dataset)
 
 
-def check_annotations(ann_file: str) -> None:
+def check_annotations(ann_file: str, for_training: bool = True) -> None:
     """Refuse annotations that would crash or silently mistrain.
 
     Args:
         ann_file (str): COCO-format keypoint annotations.
+        for_training (bool): Whether there must be a labeled person.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -138,6 +135,10 @@ def check_annotations(ann_file: str) -> None:
         if problem:
             raise ValueError(f'{ann_file}: annotation {ann.get("id")}: '
                              f'{problem} Correct or remove the annotation.')
+    if for_training and not any(any(ann['keypoints'][2::3]) for ann in people):
+        raise ValueError(
+            f'{ann_file}: no annotation has a labeled keypoint. Check that '
+            '`ann_file` names the right file.')
     labels = sorted({ann['category_id'] for ann in people})
     if labels and labels != [1]:
         raise ValueError(

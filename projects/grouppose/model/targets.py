@@ -2,7 +2,6 @@
 once a step for matching costs, losses and log."""
 from typing import List, NamedTuple
 
-import torch
 from mmpose.utils.typing import SampleList
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
