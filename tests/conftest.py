@@ -8,10 +8,11 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
-
-import projects.grouppose  # noqa: F401  (registers the modules)
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
+from tool_runs import write_drawn_config
+
+import projects.grouppose  # noqa: F401  (registers the modules)
 
 CONFIG_DIR = 'configs/body_2d_keypoint/grouppose/'
 R50_CONFIG = CONFIG_DIR + 'coco/grouppose_res50_8xb2-60e_coco-800x1333.py'
@@ -128,3 +129,9 @@ def compute_losses(model, batch: dict):
     data = model.data_preprocessor(copy.deepcopy(batch), training=True)
     losses = model(**data, mode='loss')
     return model.parse_losses(losses)[0], losses
+
+
+@pytest.fixture(scope='session')
+def drawn_config(tmp_path_factory):
+    """Path of a config that trains a small model on a few drawn images."""
+    return write_drawn_config(tmp_path_factory.mktemp('drawn'))

@@ -8,9 +8,9 @@ import pytest
 import torch
 from conftest import R50_CONFIG
 from mmengine.config import Config
+from mmpose.registry import MODELS
 from stand_in import official_state_dict
 
-from mmpose.registry import MODELS
 from projects.grouppose import checkpoint
 
 TOOL = 'tools/model_converters/official_to_mmpose.py'

@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 import torch
-
 from mmpose.registry import KEYPOINT_CODECS
+
 from projects.grouppose.codec import OKSKeypointCodec
 
 COCO = dict(from_file='configs/_base_/datasets/coco.py')
@@ -53,6 +53,14 @@ def test_decode_keeps_the_best_people():
     # One place less: the pair of the other class still holds its own.
     codec.max_per_img = 3
     assert len(codec.decode(logits, keypoints, (40, 20))[2]) == 2
+
+
+def test_decode_never_leaves_the_metric_without_a_pose():
+    codec = OKSKeypointCodec(sigmas=[0.1], max_per_img=2)
+    logits = torch.tensor([[5., -3.], [4., -1.], [3., -2.]])
+    poses, _, scores = codec.decode(logits, torch.rand(3, 1, 2), (8, 8))
+    np.testing.assert_allclose(scores, torch.tensor([-1.]).sigmoid())
+    assert poses.shape == (1, 1, 2)
 
 
 def test_encode_and_decode_are_inverse():

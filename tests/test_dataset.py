@@ -4,7 +4,6 @@ import json
 import cv2
 import numpy as np
 import pytest
-
 from mmpose.registry import DATASETS
 
 PIPELINE = [
@@ -141,8 +140,20 @@ def test_other_number_of_keypoints_than_the_metainfo(write):
         DATASETS.build(config)
 
 
+def test_metainfo_without_sigmas(write):
+    metainfo = dict(
+        dataset_name='toy',
+        keypoint_info={},
+        skeleton_info={},
+        joint_weights=[])
+    config = write([annotation(1, 1)], metainfo=metainfo, pipeline=[])
+    with pytest.raises(ValueError, match='ann.json: the metainfo.*sigmas'):
+        DATASETS.build(config)
+
+
 def test_no_labeled_person_at_all(write):
-    with pytest.raises(ValueError, match='ann.json: no annotation has a labeled'):
+    with pytest.raises(
+            ValueError, match='ann.json: no annotation has a labeled'):
         DATASETS.build(write([]))
 
 

@@ -12,10 +12,10 @@ import torch
 from conftest import R50_CONFIG
 from mmengine.config import Config
 from mmengine.structures import InstanceData
-from stand_in import DATA, official_state_dict
-
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
+from stand_in import DATA, official_state_dict
+
 from projects.grouppose.checkpoint import from_official
 from projects.grouppose.codec import OKSKeypointCodec
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 from conftest import (build_small_model, compute_losses, make_batch,
                       small_config)
-
 from mmpose.registry import MODELS
+
 from projects.grouppose.model.losses import (KeypointL1Loss, KeypointOKSLoss,
                                              MatchedPoses)
 from projects.grouppose.oks import object_keypoint_similarity

@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 import torch
+from mmpose.registry import TASK_UTILS
 from scipy.optimize import linear_sum_assignment
 
-from mmpose.registry import TASK_UTILS
 from projects.grouppose.codec import OKSKeypointCodec
 from projects.grouppose.model.matcher import KeypointQueryMatcher
 from projects.grouppose.model.targets import PoseTargets

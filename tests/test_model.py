@@ -3,8 +3,8 @@ import pytest
 import torch
 from conftest import build_small_model, compute_losses, make_batch
 from mmengine.config import Config
-
 from mmpose.registry import MODELS
+
 from projects.grouppose.model import decoder
 from projects.grouppose.model.decoder import (GroupAttentionDecoderLayer,
                                               sine_embedding, with_center)

@@ -2,8 +2,8 @@
 import cv2
 import numpy as np
 import pytest
-
 from mmpose.registry import TRANSFORMS
+
 from projects.grouppose.data.transforms import (LoadPoseImage,
                                                 PoseInstanceFilter,
                                                 PoseRandomCrop, PoseRandomFlip,

@@ -123,8 +123,9 @@ class OKSKeypointCodec(BaseKeypointCodec):
         """Turn the network's output for one image into poses in pixels.
 
         The ``max_per_img`` best (instance, class) pairs are kept, as the
-        official program does, then those of the person class. No threshold,
-        no suppression of overlaps.
+        official program does, then those of the person class, or the best
+        person if there is none among them. No threshold, no suppression of
+        overlaps.
 
         Args:
             logits (Tensor): Class logits, (N, Q).
@@ -141,18 +142,21 @@ class OKSKeypointCodec(BaseKeypointCodec):
             - scores: (n, )
         """
         num_classes = logits.shape[-1]
-        probabilities = logits.sigmoid().flatten()
-        scores, pairs = probabilities.topk(
+        probabilities = logits.sigmoid()
+        scores, pairs = probabilities.flatten().topk(
             min(self.max_per_img, probabilities.numel()))
         # QUIRK T8: pairs of the class that is never a person take places
         # among the best, and are dropped only afterwards.
         of_person = pairs % num_classes == self.person_label
-        scores = scores[of_person]
-        instances = torch.div(
-            pairs[of_person], num_classes, rounding_mode='floor')
+        if of_person.any():
+            scores, pairs = scores[of_person], pairs[of_person]
+            instances = torch.div(pairs, num_classes, rounding_mode='floor')
+        else:
+            # An untrained model: the metric cannot evaluate no pose at all.
+            scores, instances = probabilities[:, self.person_label].topk(1)
 
-        scores = scores.float().cpu().numpy()
-        poses = keypoints[instances].float().cpu().numpy()
+        scores = scores.detach().float().cpu().numpy()
+        poses = keypoints[instances].detach().float().cpu().numpy()
         poses = poses * np.array(input_size, dtype=np.float32)
         keypoint_scores = np.repeat(scores[:, None], self.num_keypoints, 1)
         return poses, keypoint_scores, scores

@@ -34,6 +34,7 @@ def read_scalars(work_dir: str) -> List[dict]:
 
     Raises:
         FileNotFoundError: If there is no log.
+        ValueError: If a line that is not the last is not JSON.
     """
     logs = sorted(glob(osp.join(work_dir, '*', 'vis_data', 'scalars.json')))
     if not logs:
@@ -42,7 +43,15 @@ def read_scalars(work_dir: str) -> List[dict]:
     rows = []
     for log in logs:
         with open(log) as file:
-            rows += [json.loads(line) for line in file if line.strip()]
+            lines = file.read().splitlines()
+        for number, line in enumerate(lines, 1):
+            try:
+                rows.append(json.loads(line))
+            except ValueError as error:
+                # A run that was killed may leave half a line at the end.
+                if number < len(lines):
+                    raise ValueError(f'{log}, line {number}: {error}. Remove '
+                                     'the line.') from error
     return rows
 
 
@@ -65,8 +74,7 @@ def plot(rows: List[dict], metric: str, out: str) -> None:
     left.set(xlabel='iteration', ylabel='weighted loss', yscale='log')
     left.legend()
     if val:
-        right.plot([row['step'] for row in val],
-                   [row[metric] for row in val],
+        right.plot([row['step'] for row in val], [row[metric] for row in val],
                    marker='.')
     right.set(xlabel='epoch', ylabel=metric, ylim=(0, 1))
     for axes in (left, right):

@@ -5,6 +5,7 @@ import sys
 
 import cv2
 import numpy as np
+import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -90,6 +91,7 @@ def draw_pair(visualizer: PoseLocalVisualizer, sample: PoseDataSample,
     return np.hstack(pictures)[..., ::-1]
 
 
+@torch.no_grad()
 def show(args: argparse.Namespace) -> None:
     """Predict the first images of the test set that show people."""
     cfg = Config.fromfile(args.config)
@@ -110,10 +112,18 @@ def show(args: argparse.Namespace) -> None:
             sample, = model.test_step(data)
             pairs.append(
                 draw_pair(visualizer, sample, args.score_thr, args.height))
+    if not pairs:
+        raise ValueError(f'{args.config}: no annotated image to draw. Check '
+                         'test_dataloader and --num-images.')
     width = max(pair.shape[1] for pair in pairs)
     pairs = [
         cv2.copyMakeBorder(
-            pair, 0, 8, 0, width - pair.shape[1], cv2.BORDER_CONSTANT,
+            pair,
+            0,
+            8,
+            0,
+            width - pair.shape[1],
+            cv2.BORDER_CONSTANT,
             value=(255, 255, 255)) for pair in pairs
     ]
     if not cv2.imwrite(args.out, np.vstack(pairs)):

@@ -32,7 +32,13 @@ class PoseImageDataset:
     def __init__(self, dataset: ConfigDict):
         # The file is read on full_init, after it was checked.
         lazy_init = dataset.get('lazy_init', False)
-        self.dataset = DATASETS.build(dict(dataset, lazy_init=True))
+        try:
+            self.dataset = DATASETS.build(dict(dataset, lazy_init=True))
+        except AssertionError as error:
+            raise ValueError(
+                f'{dataset.get("ann_file")}: the metainfo of this data set '
+                'is incomplete. It needs dataset_name, keypoint_info, '
+                'skeleton_info, joint_weights and sigmas.') from error
         if not isinstance(self.dataset, BaseCocoStyleDataset) or \
                 self.dataset.data_mode != 'bottomup':
             raise ValueError(

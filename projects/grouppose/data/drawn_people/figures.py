@@ -10,7 +10,7 @@ import numpy as np
 
 from .heads import HeadBuilder
 from .parts import (CIRCLE, Part, cloth_color, hair_color, make_tile,
-                          skin_color, textured_part)
+                    skin_color, textured_part)
 from .skeletons import FACE, KEYPOINT_NAMES, SIDES, Skeleton, pick
 
 PART_NAMES = ('chest', 'pelvis', 'skirt', 'neck', 'head', 'nose', 'left_ear',

@@ -14,11 +14,11 @@ from pycocotools import mask as mask_utils
 from .figures import PART_CODES, PART_NAMES, Figure, sample_outfit
 from .parts import clip_box
 from .scenes import (Scene, finish_image, paint_background, paint_shadow,
-                           sample_occluders, sample_scene, seat)
+                     sample_occluders, sample_scene, seat)
 from .skeletons import (KEYPOINT_NAMES, pose_skeleton, sample_body,
-                              sample_posture)
+                        sample_posture)
 
-_CROWD = (.04, .22, .21, .18, .13, .09, .06, .04, .03)  # of 0 to 8 people
+_CROWD = (.04, .28, .24, .17, .11, .07, .04, .03, .02)  # of 0 to 8 people
 _PERSON = 64  # the owner buffer holds 64 * (person + 1) + part, or a thing
 _THING = 1
 # People with less are not drawn: pixels, share of the whole silhouette, and
@@ -118,9 +118,9 @@ def _sample_actors(rng, scene, count, occluders):
         tuple: The people from back to front and the views of them.
     """
     height = scene.size[1]
-    low, high = (0.55, 1.1) if count < 2 else (0.4, 1.0)
+    low, high = (0.6, 1.1) if count < 3 else (0.45, 1.0)
     if count > 4:
-        low, high = 0.3, 0.8
+        low, high = 0.35, 0.8
     actors = []
     for _ in range(4):
         actors += [

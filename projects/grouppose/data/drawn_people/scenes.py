@@ -9,8 +9,8 @@ from typing import List, Tuple
 import cv2
 import numpy as np
 
-from .parts import (CIRCLE, Part, clip_box, cloth_color, make_tile,
-                          skin_color, textured_part)
+from .parts import (CIRCLE, Part, clip_box, cloth_color, make_tile, skin_color,
+                    textured_part)
 
 
 @dataclass
@@ -76,9 +76,9 @@ def paint_background(rng: np.random.Generator, scene: Scene) -> np.ndarray:
             interpolation=cv2.INTER_CUBIC)
         image = cv2.addWeighted(image, 1 - weight, cloud, weight, 0)
     canvas = cv2.resize(image, (2 * width, 2 * height))
-    for _ in range(rng.integers(4, 22)):
+    for _ in range(rng.integers(3, 14)):
         _paint_shape(rng, canvas)
-    for _ in range(rng.integers(0, 9)):
+    for _ in range(rng.integers(0, 4)):
         _distractor(rng, canvas.shape, scene.light).paint(canvas)
     return canvas
 
@@ -129,7 +129,7 @@ def sample_occluders(rng: np.random.Generator, scene: Scene) -> List[Part]:
     """Sample things in front of all people: tables, boxes, posts, blobs."""
     width, height = 2 * scene.size[0], 2 * scene.size[1]
     parts: List[Part] = []
-    if rng.random() > 0.4:
+    if rng.random() > 0.3:
         return parts
     for _ in range(rng.integers(1, 4)):
         kind = rng.choice(('box', 'post', 'rail', 'blob', 'table'))

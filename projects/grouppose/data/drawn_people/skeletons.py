@@ -28,14 +28,14 @@ FACE = {
 }
 
 _POSTURES = dict(
-    stand=.34,
-    walk=.19,
-    run=.09,
-    sit=.14,
-    crouch=.07,
-    jump=.07,
-    lunge=.06,
-    lie=.04)
+    stand=.42,
+    walk=.24,
+    run=.08,
+    sit=.10,
+    crouch=.04,
+    jump=.05,
+    lunge=.04,
+    lie=.03)
 _ARMS = dict(
     hang=.36,
     bent=.17,
@@ -219,8 +219,8 @@ def sample_posture(rng: np.random.Generator) -> Posture:
 
 def _sample_yaw(rng: np.random.Generator) -> float:
     """Sample the heading in degrees; facing the camera is the most usual."""
-    if rng.random() < 0.5:
-        return float(rng.normal(0, 35))
+    if rng.random() < 0.8:
+        return float(rng.normal(0, 30))
     return float(rng.uniform(-180, 180))
 
 

@@ -1,0 +1,110 @@
+"""The curves of a run, and annotation files with a few of the images."""
+import json
+
+import cv2
+import pytest
+from tool_runs import run_tool
+
+
+def write_log(work_dir, start, rows):
+    """Write the log of a run that was started at a time."""
+    folder = work_dir / start / 'vis_data'
+    folder.mkdir(parents=True)
+    (folder / 'scalars.json').write_text('\n'.join(map(json.dumps, rows)))
+
+
+def training_row(step):
+    return dict(step=step, loss=9 / step, loss_kpt=5 / step, loss_oks=3 / step)
+
+
+def plot(work_dir, *arguments):
+    """Draw the curves of a run; return the picture, None without one."""
+    code, stdout, stderr = run_tool('analysis_tools/plot_curves.py', work_dir,
+                                    work_dir / 'curves.png', *arguments)
+    picture = cv2.imread(str(work_dir / 'curves.png'))
+    return code, stdout, stderr, picture
+
+
+def test_curves_of_a_resumed_run(tmp_path):
+    """What the second start logged is added to the picture."""
+    rows = [training_row(10), training_row(20), {'coco/AP': 0.1, 'step': 1}]
+    write_log(tmp_path, '20260101_000000', rows)
+    code, stdout, stderr, first = plot(tmp_path)
+    assert code == 0, stderr
+    assert 'curves.png written' in stdout
+    assert first.shape == (360, 1000, 3)
+
+    write_log(tmp_path, '20260102_000000', [{'coco/AP': 0.9, 'step': 2}])
+    _, _, _, second = plot(tmp_path)
+    differs = (first != second).any(axis=(0, 2))
+    # Losses are drawn on the left, the metric on the right.
+    assert not differs[:500].any() and differs[500:].any()
+
+
+def test_half_a_line_at_the_end_is_left_out(tmp_path):
+    """A run that was killed may leave one."""
+    write_log(tmp_path, '20260101_000000', [training_row(10)])
+    with open(next(tmp_path.glob('*/vis_data/scalars.json')), 'a') as file:
+        file.write('{"loss": 1.0, "st')
+    code, _, stderr, picture = plot(tmp_path)
+    assert code == 0 and picture is not None, stderr
+
+
+@pytest.mark.parametrize('log, message', [
+    (None, 'no */vis_data/scalars.json'),
+    ('{"loss": 1.0, "st\n{"loss": 1.0, "step": 2}\n', 'scalars.json, line 1'),
+])
+def test_unusable_log(tmp_path, log, message):
+    if log is not None:
+        write_log(tmp_path, '20260101_000000', [])
+        next(tmp_path.glob('*/vis_data/scalars.json')).write_text(log)
+    code, _, stderr, picture = plot(tmp_path)
+    assert code == 1 and picture is None
+    assert message in stderr.splitlines()[-1] and 'Traceback' not in stderr
+
+
+@pytest.fixture
+def select(tmp_path):
+    """Select among five images, three of which show labeled people."""
+    people = [
+        dict(id=1, image_id=9, num_keypoints=3),
+        dict(id=2, image_id=2, num_keypoints=0),
+        dict(id=3, image_id=3, num_keypoints=5, iscrowd=1),
+        dict(id=4, image_id=4, num_keypoints=1, iscrowd=0),
+        dict(id=5, image_id=4, num_keypoints=0, iscrowd=0),
+        dict(id=6, image_id=5, num_keypoints=2, iscrowd=0),
+        dict(id=7, image_id=5, num_keypoints=2, iscrowd=1),
+    ]
+    (tmp_path / 'all.json').write_text(
+        json.dumps(
+            dict(
+                images=[dict(id=i) for i in (9, 5, 4, 3, 2)],
+                annotations=people,
+                categories=[dict(id=1, name='person')])))
+
+    def call(num_images):
+        code, _, stderr = run_tool('dataset_converters/select_images.py',
+                                   tmp_path / 'all.json',
+                                   tmp_path / 'few.json', '--num-images',
+                                   num_images)
+        return code, stderr, tmp_path / 'few.json'
+
+    return call
+
+
+def test_selected_images(select):
+    """The lowest ids, with all annotations, crowds included."""
+    code, stderr, few = select(2)
+    assert code == 0, stderr
+    content = json.loads(few.read_text())
+    assert [image['id'] for image in content['images']] == [5, 4]
+    assert [ann['id'] for ann in content['annotations']] == [4, 5, 6, 7]
+    assert content['categories'] == [dict(id=1, name='person')]
+
+
+@pytest.mark.parametrize('num_images', [0, 4])
+def test_images_that_are_not_there(select, num_images):
+    code, stderr, few = select(num_images)
+    assert code == 1 and not few.exists()
+    assert f'{num_images} images wanted, but 3' in stderr
+    assert stderr.count('\n') == 1
