@@ -1,7 +1,7 @@
 """Which images are used, in which order, and whether their annotations can be
 trusted: a wrapper around MMPose's COCO-style data sets."""
 import math
-from typing import Iterable, List
+from typing import Iterable, List, Optional
 
 from mmengine.config import ConfigDict
 from mmengine.dataset import BaseDataset
@@ -23,15 +23,22 @@ class PoseImageDataset:
     Args:
         dataset (dict): Config of a COCO-style data set of MMPose in
             bottom-up mode.
+        metainfo (dict, optional): Metainfo of the data set, here rather than
+            in ``dataset`` so that MMPose's inference finds it in the config.
+            Defaults to that of ``dataset``.
 
     Raises:
         ValueError: If an annotation is unusable; the message names the
             file, the annotation, the field and the remedy.
     """
 
-    def __init__(self, dataset: ConfigDict):
+    def __init__(self,
+                 dataset: ConfigDict,
+                 metainfo: Optional[ConfigDict] = None):
         # The file is read on full_init, after it was checked.
         lazy_init = dataset.get('lazy_init', False)
+        if metainfo is not None:
+            dataset = dict(dataset, metainfo=metainfo)
         try:
             self.dataset = DATASETS.build(dict(dataset, lazy_init=True))
         except AssertionError as error:

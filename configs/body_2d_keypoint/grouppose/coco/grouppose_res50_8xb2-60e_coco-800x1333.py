@@ -3,9 +3,8 @@ _base_ = [
 ]
 
 # keypoints
-codec = dict(
-    type='OKSKeypointCodec',
-    metainfo=dict(from_file='configs/_base_/datasets/coco.py'))
+metainfo = dict(from_file='configs/_base_/datasets/coco.py')
+codec = dict(type='OKSKeypointCodec', metainfo=metainfo)
 model = dict(head=dict(data_decoder=codec))
 
 # runtime
@@ -71,6 +70,7 @@ train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type='PoseImageDataset',
+        metainfo=metainfo,
         dataset=dict(
             type='CocoDataset',
             data_root=data_root,
@@ -88,6 +88,7 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     dataset=dict(
         type='PoseImageDataset',
+        metainfo=metainfo,
         dataset=dict(
             type='CocoDataset',
             data_root=data_root,
