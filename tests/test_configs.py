@@ -14,7 +14,7 @@ def test_config_is_consistent(path):
     cfg = Config.fromfile(path)
     model = MODELS.build(cfg.model)
     codec = model.head.codec
-    pipeline = cfg.train_dataloader.dataset.dataset.pipeline
+    pipeline = cfg.train_dataloader.dataset.pipeline
     encoder, = [t.encoder for t in pipeline if t.type == 'GenerateTarget']
     assert encoder == cfg.codec == cfg.model.head.data_decoder
     assert codec.num_keypoints == 17
@@ -25,7 +25,8 @@ def test_config_is_consistent(path):
         metric = cfg[f'{name}_evaluator']
         assert metric.ann_file == dataset.data_root + dataset.ann_file
         assert metric.score_mode == 'bbox' and metric.nms_mode == 'none'
-        pack, = [t for t in dataset.pipeline if t.type == 'PackPoseInputs']
+        pipeline = cfg[f'{name}_dataloader'].dataset.pipeline
+        pack, = [t for t in pipeline if t.type == 'PackPoseInputs']
         assert 'category_id' not in pack.meta_keys
 
 

@@ -26,6 +26,8 @@ class PoseImageDataset:
         metainfo (dict, optional): Metainfo of the data set, here rather than
             in ``dataset`` so that MMPose's inference finds it in the config.
             Defaults to that of ``dataset``.
+        pipeline (list, optional): Pipeline of the data set, here for the
+            same reason.
 
     Raises:
         ValueError: If an annotation is unusable; the message names the
@@ -34,11 +36,14 @@ class PoseImageDataset:
 
     def __init__(self,
                  dataset: ConfigDict,
-                 metainfo: Optional[ConfigDict] = None):
+                 metainfo: Optional[ConfigDict] = None,
+                 pipeline: Optional[List[ConfigDict]] = None):
         # The file is read on full_init, after it was checked.
         lazy_init = dataset.get('lazy_init', False)
         if metainfo is not None:
             dataset = dict(dataset, metainfo=metainfo)
+        if pipeline is not None:
+            dataset = dict(dataset, pipeline=pipeline)
         try:
             self.dataset = DATASETS.build(dict(dataset, lazy_init=True))
         except AssertionError as error:

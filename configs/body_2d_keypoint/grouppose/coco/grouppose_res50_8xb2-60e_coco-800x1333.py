@@ -71,13 +71,13 @@ train_dataloader = dict(
     dataset=dict(
         type='PoseImageDataset',
         metainfo=metainfo,
+        pipeline=train_pipeline,
         dataset=dict(
             type='CocoDataset',
             data_root=data_root,
             data_mode='bottomup',
             ann_file='annotations/person_keypoints_train2017.json',
-            data_prefix=dict(img='train2017/'),
-            pipeline=train_pipeline)))
+            data_prefix=dict(img='train2017/'))))
 # The images of a batch influence each other slightly through their padding:
 # published results are those of this batch size and order.
 val_dataloader = dict(
@@ -89,14 +89,14 @@ val_dataloader = dict(
     dataset=dict(
         type='PoseImageDataset',
         metainfo=metainfo,
+        pipeline=val_pipeline,
         dataset=dict(
             type='CocoDataset',
             data_root=data_root,
             data_mode='bottomup',
             ann_file='annotations/person_keypoints_val2017.json',
             data_prefix=dict(img='val2017/'),
-            test_mode=True,
-            pipeline=val_pipeline)))
+            test_mode=True)))
 test_dataloader = val_dataloader
 
 # evaluators

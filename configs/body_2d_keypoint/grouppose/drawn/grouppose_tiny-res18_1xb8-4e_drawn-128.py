@@ -84,21 +84,21 @@ train_dataloader = dict(
     num_workers=0,
     persistent_workers=False,
     dataset=dict(
+        pipeline=train_pipeline,
         dataset=dict(
             data_root=data_root,
             ann_file='annotations/person_keypoints_train.json',
-            data_prefix=dict(img='train/'),
-            pipeline=train_pipeline)))
+            data_prefix=dict(img='train/'))))
 val_dataloader = dict(
     batch_size=32,
     num_workers=0,
     persistent_workers=False,
     dataset=dict(
+        pipeline=val_pipeline,
         dataset=dict(
             data_root=data_root,
             ann_file='annotations/person_keypoints_val.json',
-            data_prefix=dict(img='val/'),
-            pipeline=val_pipeline)))
+            data_prefix=dict(img='val/'))))
 test_dataloader = val_dataloader
 
 # evaluators
