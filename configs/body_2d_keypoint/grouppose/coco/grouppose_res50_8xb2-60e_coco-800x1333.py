@@ -61,6 +61,7 @@ val_pipeline = [
 ]
 
 # data loaders
+data_mode = 'bottomup'  # MMPose's inferencer reads it here
 data_root = 'data/coco/'
 train_dataloader = dict(
     batch_size=2,
@@ -75,7 +76,7 @@ train_dataloader = dict(
         dataset=dict(
             type='CocoDataset',
             data_root=data_root,
-            data_mode='bottomup',
+            data_mode=data_mode,
             ann_file='annotations/person_keypoints_train2017.json',
             data_prefix=dict(img='train2017/'))))
 # The images of a batch influence each other slightly through their padding:
@@ -93,7 +94,7 @@ val_dataloader = dict(
         dataset=dict(
             type='CocoDataset',
             data_root=data_root,
-            data_mode='bottomup',
+            data_mode=data_mode,
             ann_file='annotations/person_keypoints_val2017.json',
             data_prefix=dict(img='val2017/'),
             test_mode=True)))
