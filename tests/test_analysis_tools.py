@@ -74,6 +74,7 @@ def select(tmp_path):
         dict(id=5, image_id=4, num_keypoints=0, iscrowd=0),
         dict(id=6, image_id=5, num_keypoints=2, iscrowd=0),
         dict(id=7, image_id=5, num_keypoints=2, iscrowd=1),
+        dict(id=8, image_id=5, num_keypoints=4, iscrowd=0),
     ]
     (tmp_path / 'all.json').write_text(
         json.dumps(
@@ -82,11 +83,11 @@ def select(tmp_path):
                 annotations=people,
                 categories=[dict(id=1, name='person')])))
 
-    def call(num_images):
+    def call(num_images, *arguments):
         code, _, stderr = run_tool('dataset_converters/select_images.py',
                                    tmp_path / 'all.json',
                                    tmp_path / 'few.json', '--num-images',
-                                   num_images)
+                                   num_images, *arguments)
         return code, stderr, tmp_path / 'few.json'
 
     return call
@@ -98,8 +99,15 @@ def test_selected_images(select):
     assert code == 0, stderr
     content = json.loads(few.read_text())
     assert [image['id'] for image in content['images']] == [5, 4]
-    assert [ann['id'] for ann in content['annotations']] == [4, 5, 6, 7]
+    assert [ann['id'] for ann in content['annotations']] == [4, 5, 6, 7, 8]
     assert content['categories'] == [dict(id=1, name='person')]
+
+
+def test_images_with_more_people_are_left_out(select):
+    code, stderr, few = select(2, '--max-people', 1)
+    assert code == 0, stderr
+    images = json.loads(few.read_text())['images']
+    assert [image['id'] for image in images] == [9, 4]
 
 
 @pytest.mark.parametrize('num_images', [0, 4])

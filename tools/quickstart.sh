@@ -18,22 +18,33 @@ started=$SECONDS
 
 step() { echo && echo "== $* ($(((SECONDS - started) / 60)) min so far)"; }
 
+# Runs a tool with all of its output in a log and what matters on the screen.
+run() { # run LOG TOOL ARGUMENTS...
+    local log="$out/$1"
+    shift
+    "$python" -W ignore "$@" 2>&1 | tee "$log" | grep --line-buffered -oE \
+        'Epoch\([a-z]+\).{0,120}|Average .*|[A-Za-z]*(Error|error): .*' || {
+        echo "quickstart.sh: $1 failed; see the end of $log" >&2
+        exit 1
+    }
+}
+
 step 'Drawing 18,000 training and 300 validation images'
 "$python" tools/dataset_converters/draw_people.py "$data" \
     --num-train 18000 --num-val 300 --size 128
 
 mkdir -p "$out"
-step 'Training; a line now and then, all of it in the work dir'
-"$python" tools/train.py "$config" --work-dir "$out" --resume
+step "Training; the whole log is $out/train.log"
+run train.log tools/train.py "$config" --work-dir "$out" --resume
 
 checkpoint="$(cat "$out/last_checkpoint")"
 step 'Evaluating on held-out images'
-"$python" tools/test.py "$config" "$checkpoint" \
+run test.log tools/test.py "$config" "$checkpoint" \
     --work-dir "$out/test" --out "$out/metrics.json"
 
 step 'Drawing the results'
 "$python" tools/analysis_tools/plot_curves.py "$out" "$out/curves.png"
-"$python" tools/analysis_tools/show_predictions.py "$config" "$checkpoint" \
+"$python" -W ignore tools/analysis_tools/show_predictions.py "$config" "$checkpoint" \
     "$out/predictions.png"
 
 cat <<END

@@ -2,6 +2,8 @@
 import argparse
 import json
 import sys
+from collections import Counter
+from typing import Optional
 
 
 def parse_args() -> argparse.Namespace:
@@ -14,15 +16,23 @@ def parse_args() -> argparse.Namespace:
         default=16,
         help='how many of the images with labeled people, lowest ids first '
         '(default: 16)')
+    parser.add_argument(
+        '--max-people',
+        type=int,
+        help='leave out images with more labeled people (default: no limit)')
     return parser.parse_args()
 
 
-def select(content: dict, num_images: int) -> dict:
-    """Keep the first images that show a person with labeled keypoints.
+def select(content: dict,
+           num_images: int,
+           max_people: Optional[int] = None) -> dict:
+    """Keep the first images that show people with labeled keypoints.
 
     Args:
         content (dict): A COCO-format file.
         num_images (int): Number of images to keep.
+        max_people (int, optional): Largest number of labeled people in a
+            kept image. Defaults to no limit.
 
     Returns:
         dict: The same with the kept images and all their annotations.
@@ -30,15 +40,15 @@ def select(content: dict, num_images: int) -> dict:
     Raises:
         ValueError: If there are not as many such images.
     """
-    useful = {
-        ann['image_id']
-        for ann in content['annotations']
-        if ann.get('num_keypoints', 0) > 0 and not ann.get('iscrowd', 0)
-    }
+    people = Counter(
+        ann['image_id'] for ann in content['annotations']
+        if ann.get('num_keypoints', 0) > 0 and not ann.get('iscrowd', 0))
+    useful = sorted(image for image, count in people.items()
+                    if max_people is None or count <= max_people)
     if not 0 < num_images <= len(useful):
         raise ValueError(f'{num_images} images wanted, but {len(useful)} '
                          'show people with labeled keypoints.')
-    kept = set(sorted(useful)[:num_images])
+    kept = set(useful[:num_images])
     return dict(
         content,
         images=[img for img in content['images'] if img['id'] in kept],
@@ -51,7 +61,7 @@ def main() -> None:
     args = parse_args()
     try:
         with open(args.src) as file:
-            content = select(json.load(file), args.num_images)
+            content = select(json.load(file), args.num_images, args.max_people)
         with open(args.dst, 'w') as file:
             json.dump(content, file)
     except (OSError, ValueError, KeyError) as error:

@@ -22,7 +22,7 @@ model = dict(
         loss_kpt=dict(loss_weight=5.0)))
 
 # runtime
-max_epochs = 700
+max_epochs = 500
 train_cfg = dict(max_epochs=max_epochs, val_interval=50)
 optim_wrapper = dict(
     paramwise_cfg=dict(

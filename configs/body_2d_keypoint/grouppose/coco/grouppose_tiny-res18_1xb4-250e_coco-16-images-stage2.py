@@ -1,4 +1,4 @@
-_base_ = './grouppose_tiny-res18_1xb4-700e_coco-16-images.py'
+_base_ = './grouppose_tiny-res18_1xb4-500e_coco-16-images.py'
 
 # The second stage: people are found again, the last pixels are not right yet.
 # It starts from the weights of the first stage: give them by
@@ -11,7 +11,7 @@ model = dict(
     # what the metric measures gets most of the weight
     head=dict(loss_oks=dict(loss_weight=20.0)))
 
-max_epochs = 400
+max_epochs = 250
 train_cfg = dict(max_epochs=max_epochs)
 param_scheduler = [
     _base_.param_scheduler[0],
