@@ -115,6 +115,8 @@ def test_missing_area_is_the_box(write):
     (dict(area=float('nan')), 'annotation 7: `area`.*finite'),
     (dict(bbox=[0, 0, float('inf'), 5]), 'annotation 7: `bbox`.*finite'),
     (dict(bbox=[0, 0, 5]), 'annotation 7: `bbox` must be x, y'),
+    (dict(bbox=None), 'annotation 7: `bbox` must be a list'),
+    (dict(keypoints=None), 'annotation 7: `keypoints` must be a list'),
     (dict(keypoints=[float('nan'), 1, 2] * 17), 'annotation 7: `keypoints`'),
     (dict(keypoints=['a', 1, 2] * 17), 'annotation 7: `keypoints`'),
     (dict(keypoints=[1, 1, 2] * 14), '`keypoints` must hold.*42, 51'),

@@ -66,6 +66,7 @@ def convert(src: str, dst: str, config: str) -> None:
         except BaseException:
             os.remove(file.name)
             raise
+    os.chmod(file.name, 0o644)  # a temporary file is for its owner only
     os.replace(file.name, dst)
     print(f'{src}: {len(official)} entries, of which '
           f'{len(official) - len(weights)} stored twice.\n'

@@ -1,5 +1,6 @@
 """Which images are used, in which order, and whether their annotations can be
 trusted: a wrapper around MMPose's COCO-style data sets."""
+import logging
 import math
 from typing import Iterable, List, Optional
 
@@ -142,21 +143,27 @@ def check_annotations(ann_file: str, for_training: bool = True) -> None:
             'lists `images`, `annotations` and `categories`.')
 
     people = [ann for ann in content['annotations'] if 'keypoints' in ann]
+    for ann in people:
+        problem = _find_problem(ann)
+        if problem:
+            raise ValueError(f'{ann_file}: annotation {ann.get("id")}: '
+                             f'{problem} Correct or remove the annotation.')
     lengths = sorted({len(ann['keypoints']) for ann in people})
     if len(lengths) > 1 or any(length % 3 for length in lengths):
         raise ValueError(
             f'{ann_file}: `keypoints` must hold x, y and visibility of every '
             f'keypoint in all annotations, but lists of {lengths} numbers '
             'occur. Correct the annotations.')
-    for ann in people:
-        problem = _find_problem(ann)
-        if problem:
-            raise ValueError(f'{ann_file}: annotation {ann.get("id")}: '
-                             f'{problem} Correct or remove the annotation.')
     if for_training and not any(any(ann['keypoints'][2::3]) for ann in people):
         raise ValueError(
             f'{ann_file}: no annotation has a labeled keypoint. Check that '
             '`ann_file` names the right file.')
+    if not for_training and any(
+            ann.get('area') is None for ann in content['annotations']):
+        print_log(
+            f'{ann_file}: annotations without `area`. The metric needs '
+            'use_area=False (it then takes 0.53 of the box), or add the '
+            'areas.', 'current', logging.WARNING)
     labels = sorted({ann['category_id'] for ann in people})
     if labels and labels != [1]:
         raise ValueError(
@@ -171,6 +178,9 @@ def _find_problem(ann: dict) -> str:
     for field in ('image_id', 'category_id', 'bbox'):
         if field not in ann:
             return f'no `{field}`.'
+    for field in ('keypoints', 'bbox'):
+        if not isinstance(ann[field], list):
+            return f'`{field}` must be a list, got {ann[field]}.'
     if len(ann['bbox']) != 4:
         return f'`bbox` must be x, y, width, height, got {ann["bbox"]}.'
     for field in ('keypoints', 'bbox', 'area'):

@@ -31,6 +31,7 @@ param_scheduler = [
     _base_.param_scheduler[0],
     dict(_base_.param_scheduler[1], end=max_epochs, T_max=max_epochs),
 ]
+auto_scale_lr = dict(base_batch_size=4)
 default_hooks = dict(
     logger=dict(interval=4), checkpoint=dict(interval=50, max_keep_ckpts=1))
 

@@ -46,6 +46,8 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         custom_keys=dict(backbone=dict(lr_mult=8.0), neck=dict(lr_mult=8.0))))
 
+auto_scale_lr = dict(base_batch_size=8)
+
 # learning policy
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, begin=0, end=50, by_epoch=False),
@@ -63,11 +65,12 @@ param_scheduler = [
 default_hooks = dict(logger=dict(interval=100))
 custom_hooks = [dict(type='EpochSeedHook')]  # resumes to the same weights
 
-# pipelines: the images are drawn in the size that the network sees
+# pipelines: the quickstart draws images in this size
 train_pipeline = [
     dict(type='LoadPoseImage'),
     dict(type='PoseInstanceFilter'),
     dict(type='PoseRandomFlip', prob=0.5),
+    dict(type='PoseResize', short_side=128, max_size=128),
     dict(type='GenerateTarget', encoder=_base_.codec),
     dict(type='PackPoseInputs'),
 ]
