@@ -105,5 +105,7 @@ def test_missing_targets():
 
 
 def test_unknown_loss():
-    with pytest.raises(KeyError, match='NoSuchLoss'):
+    with pytest.raises(
+            KeyError,
+            match='model.head.loss_kpt: .*NoSuchLoss.*custom_imports'):
         build_small_model(loss_kpt=dict(type='NoSuchLoss'))

@@ -139,7 +139,8 @@ def test_a_user_adds_a_cost():
 
 
 def test_unknown_and_missing_costs():
-    with pytest.raises(KeyError, match='NoSuchCost'):
+    with pytest.raises(
+            KeyError, match='matcher.costs: .*NoSuchCost.*custom_imports'):
         KeypointQueryMatcher([dict(type='NoSuchCost')])
     with pytest.raises(ValueError, match='`costs` is empty'):
         KeypointQueryMatcher([])

@@ -9,7 +9,7 @@ from mmpose.registry import MODELS, TASK_UTILS
 from torch import Tensor, nn
 
 from ..oks import object_keypoint_similarity
-from .matcher import Matches
+from .matcher import Matches, build_named
 from .targets import PoseTargets
 
 
@@ -89,9 +89,9 @@ class SetCriterion(nn.Module):
                  loss_kpt: ConfigDict, loss_oks: ConfigDict):
         super().__init__()
         self.matcher = TASK_UTILS.build(matcher)
-        self.loss_cls = MODELS.build(loss_cls)
-        self.loss_kpt = MODELS.build(loss_kpt)
-        self.loss_oks = MODELS.build(loss_oks)
+        self.loss_cls = build_named(MODELS, loss_cls, 'model.head.loss_cls')
+        self.loss_kpt = build_named(MODELS, loss_kpt, 'model.head.loss_kpt')
+        self.loss_oks = build_named(MODELS, loss_oks, 'model.head.loss_oks')
 
     def forward(self, logits: Tensor, keypoints: Tensor,
                 targets: PoseTargets) -> Dict[str, Tensor]:

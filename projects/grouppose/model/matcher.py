@@ -5,6 +5,7 @@ from typing import List, NamedTuple, Sequence
 import numpy as np
 import torch
 from mmengine.config import ConfigDict
+from mmengine.registry import Registry
 from mmpose.registry import TASK_UTILS
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -52,7 +53,10 @@ class KeypointQueryMatcher:
             raise ValueError(
                 'KeypointQueryMatcher: `costs` is empty. Name at least one '
                 "cost, e.g. dict(type='KeypointOKSCost', weight=4.0).")
-        self.costs = [TASK_UTILS.build(cost) for cost in costs]
+        self.costs = [
+            build_named(TASK_UTILS, cost, 'model.head.matcher.costs')
+            for cost in costs
+        ]
 
     @torch.no_grad()
     def __call__(self, logits: Tensor, keypoints: Tensor,
@@ -88,6 +92,20 @@ class KeypointQueryMatcher:
 
         return Matches(
             to_device(images), to_device(queries), to_device(people))
+
+
+def build_named(registry: Registry, cfg: ConfigDict, field: str):
+    """Build a config, or say which field of the config names no module.
+
+    Raises:
+        KeyError: If the type is not registered.
+    """
+    if isinstance(cfg['type'], str) and registry.get(cfg['type']) is None:
+        raise KeyError(
+            f'{field}: the type {cfg["type"]!r} is not registered. Correct '
+            'its name, or list the module that registers it in the imports '
+            'of custom_imports.')
+    return registry.build(cfg)
 
 
 @TASK_UTILS.register_module()
