@@ -18,6 +18,12 @@ CONFIG_DIR = 'configs/body_2d_keypoint/grouppose/'
 R50_CONFIG = CONFIG_DIR + 'coco/grouppose_res50_8xb2-60e_coco-800x1333.py'
 
 
+@pytest.fixture(scope='session', autouse=True)
+def first_scope():
+    """Fixtures that are made before a test need the scope, too."""
+    init_default_scope('mmpose')
+
+
 @pytest.fixture(autouse=True)
 def mmpose_scope():
     """Modules are looked up as MMPose's runner does."""
