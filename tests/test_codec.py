@@ -75,7 +75,6 @@ def test_encode_and_decode_are_inverse():
 
 
 @pytest.mark.parametrize('arguments, message', [
-    (dict(), 'needs the OKS sigmas'),
     (dict(sigmas=[]), 'argument `sigmas`.*one positive number'),
     (dict(sigmas=[0.1, 0]), 'argument `sigmas`.*one positive number'),
     (dict(sigmas=[0.1, float('nan')]), 'one positive number'),
@@ -89,6 +88,15 @@ def test_encode_and_decode_are_inverse():
 def test_unusable_sigmas(arguments, message):
     with pytest.raises(ValueError, match=message):
         OKSKeypointCodec(**arguments)
+
+
+def test_codec_of_a_pipeline_needs_no_sigmas():
+    codec = OKSKeypointCodec()
+    encoded = codec.encode(
+        np.zeros((2, 7, 2)), area=np.ones(2), img_shape=(8, 8))
+    assert encoded['keypoint_labels'].shape == (2, 7, 2)
+    with pytest.raises(ValueError, match='needs the OKS sigmas'):
+        codec.num_keypoints
 
 
 def test_metainfo_file_without_sigmas(tmp_path):

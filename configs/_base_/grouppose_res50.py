@@ -1,5 +1,5 @@
-# Group Pose with ResNet-50, as published. A config on top of it sets `codec`
-# to the metainfo of its data set.
+# Group Pose with ResNet-50, as published. A config on top of it gives the head
+# a codec with the metainfo of its data set.
 model = dict(
     type='BottomupPoseEstimator',
     data_preprocessor=dict(

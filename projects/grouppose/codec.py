@@ -19,8 +19,10 @@ class OKSKeypointCodec(BaseKeypointCodec):
     as it enters the network, before the batch is padded: 1.0 is the right or
     bottom edge of that image. Areas are normalized by the area of the image.
 
-    The codec is the single owner of the number of keypoints K and of their
-    OKS sigmas: the head asks it for both.
+    The head's codec is the single owner of the number of keypoints K and of
+    their OKS sigmas. Encoding needs neither, so that one pipeline serves all
+    data sets: the codec of a pipeline may be given no metainfo, and takes
+    the keypoints that the data set has.
 
     Args:
         metainfo (dict, optional): MMPose's dataset metainfo, as written in
@@ -35,8 +37,7 @@ class OKSKeypointCodec(BaseKeypointCodec):
             that :meth:`decode` keeps. Defaults to 50.
 
     Raises:
-        ValueError: If neither argument holds sigmas, or a sigma is not a
-            positive number.
+        ValueError: If a sigma is not a positive number.
     """
 
     auxiliary_encode_keys = {'area', 'img_shape'}
@@ -59,9 +60,25 @@ class OKSKeypointCodec(BaseKeypointCodec):
                  person_label: int = 1,
                  max_per_img: int = 50):
         super().__init__()
-        self.sigmas = _find_sigmas(metainfo, sigmas)
+        self._sigmas = None
+        if metainfo is not None or sigmas is not None:
+            self._sigmas = _find_sigmas(metainfo, sigmas)
         self.person_label = person_label
         self.max_per_img = max_per_img
+
+    @property
+    def sigmas(self) -> np.ndarray:
+        """np.ndarray: OKS sigmas, float32, (K, ).
+
+        Raises:
+            ValueError: If the codec was given none.
+        """
+        if self._sigmas is None:
+            raise ValueError(
+                'OKSKeypointCodec needs the OKS sigmas of the data set: set '
+                "`metainfo`, e.g. dict(from_file='configs/_base_/datasets/"
+                "coco.py'), or `sigmas`, one number for each keypoint.")
+        return self._sigmas
 
     @property
     def num_keypoints(self) -> int:
@@ -91,10 +108,11 @@ class OKSKeypointCodec(BaseKeypointCodec):
             - area_labels: normalized areas, (n, )
 
         Raises:
-            ValueError: If the poses do not have K keypoints, or areas or
-                the image size are missing.
+            ValueError: If the codec has sigmas of another number of
+                keypoints, or areas or the image size are missing.
         """
-        if keypoints.shape[1] != self.num_keypoints:
+        if self._sigmas is not None and \
+                keypoints.shape[1] != self.num_keypoints:
             raise ValueError(
                 f'The data set annotates {keypoints.shape[1]} keypoints a '
                 f'person, the codec has sigmas for {self.num_keypoints}. '
@@ -167,11 +185,6 @@ def _find_sigmas(metainfo: Optional[Union[dict, ConfigDict]],
     """The sigmas (K, ) in float32, from the argument or the metainfo."""
     source = 'the argument `sigmas` of OKSKeypointCodec'
     if sigmas is None:
-        if metainfo is None:
-            raise ValueError(
-                'OKSKeypointCodec needs the OKS sigmas of the data set: set '
-                "`metainfo`, e.g. dict(from_file='configs/_base_/datasets/"
-                "coco.py'), or `sigmas`, one number for each keypoint.")
         source = metainfo.get('from_file', 'the given metainfo')
         try:
             sigmas = parse_pose_metainfo(metainfo)['sigmas']

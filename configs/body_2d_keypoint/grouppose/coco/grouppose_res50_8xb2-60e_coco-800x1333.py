@@ -2,10 +2,11 @@ _base_ = [
     '../../../_base_/default_runtime.py', '../../../_base_/grouppose_res50.py'
 ]
 
-# keypoints
+# keypoints: a config for another data set gives its metainfo to the head and
+# to the data sets below, and to nothing else
 metainfo = dict(from_file='configs/_base_/datasets/coco.py')
-codec = dict(type='OKSKeypointCodec', metainfo=metainfo)
-model = dict(head=dict(data_decoder=codec))
+model = dict(
+    head=dict(data_decoder=dict(type='OKSKeypointCodec', metainfo=metainfo)))
 
 # runtime
 train_cfg = dict(by_epoch=True, max_epochs=60, val_interval=1)
@@ -45,7 +46,7 @@ train_pipeline = [
                 dict(type='PoseResize', short_side=short_sides, max_size=1333),
             ],
         ]),
-    dict(type='GenerateTarget', encoder=codec),
+    dict(type='GenerateTarget', encoder=dict(type='OKSKeypointCodec')),
     dict(type='PackPoseInputs'),
 ]
 val_pipeline = [

@@ -41,7 +41,7 @@ train_pipeline = [
     dict(type='LoadPoseImage'),
     dict(type='PoseInstanceFilter'),
     resize,
-    dict(type='GenerateTarget', encoder=_base_.codec),
+    dict(type='GenerateTarget', encoder=dict(type='OKSKeypointCodec')),
     dict(type='PackPoseInputs'),
 ]
 val_pipeline = [dict(type='LoadPoseImage'), resize, _base_.val_pipeline[-1]]

@@ -71,7 +71,7 @@ train_pipeline = [
     dict(type='PoseInstanceFilter'),
     dict(type='PoseRandomFlip', prob=0.5),
     dict(type='PoseResize', short_side=128, max_size=128),
-    dict(type='GenerateTarget', encoder=_base_.codec),
+    dict(type='GenerateTarget', encoder=dict(type='OKSKeypointCodec')),
     dict(type='PackPoseInputs'),
 ]
 val_pipeline = [
