@@ -8,6 +8,7 @@ import json
 import os.path as osp
 import re
 import zlib
+from typing import Callable, Optional
 
 import numpy as np
 import torch
@@ -15,20 +16,51 @@ import torch
 DATA = osp.join(osp.dirname(__file__), 'data')
 
 
-def official_state_dict(keys_file: str = 'official_keys_r50_k17.json') -> dict:
-    """Tensors for all names of a key list, aliases being equal."""
+def official_state_dict(keys_file: str = 'official_keys_r50_k17.json',
+                        draw: Optional[Callable] = None) -> dict:
+    """Tensors for all names of a key list, aliases being equal.
+
+    Args:
+        keys_file (str): Rows of names, shapes and dtypes in tests/data.
+        draw (Callable, optional): Makes a float tensor of a name and a
+            shape. Defaults to the one of the golden numbers.
+    """
+    draw = draw or _draw
     with open(osp.join(DATA, keys_file)) as file:
         rows = json.load(file)
     return {
-        name: torch.from_numpy(_draw(_canonical(name), shape))
-        for name, shape, dtype in rows if dtype != 'int64'
+        name:
+        torch.as_tensor(
+            _window_index(shape) if dtype ==
+            'int64' else draw(_canonical(name), shape))
+        for name, shape, dtype in rows
     }
+
+
+def cut_keypoints(weights: dict, num_keypoints: int) -> dict:
+    """Official weights for the first so many keypoints."""
+    rows = {
+        'transformer.keypoint_embedding.weight': num_keypoints,
+        'transformer.enc_pose_embed.layers.3.weight': 2 * num_keypoints,
+        'transformer.enc_pose_embed.layers.3.bias': 2 * num_keypoints
+    }
+    return {name: value[:rows.get(name)] for name, value in weights.items()}
 
 
 def _canonical(name: str) -> str:
     """The name under which a tensor that is stored twice is drawn."""
     return re.sub(r'^transformer\.decoder\.((class|pose)_embed\.)', r'\1',
                   name)
+
+
+def _window_index(shape: list) -> np.ndarray:
+    """Swin's buffer: which bias belongs to a pair of pixels of a window, one
+    for each distance in rows and columns."""
+    size = int(shape[0]**0.5)
+    y, x = np.divmod(np.arange(size**2), size)
+    rows = y[:, None] - y + size - 1
+    columns = x[:, None] - x + size - 1
+    return rows * (2 * size - 1) + columns
 
 
 def _draw(name: str, shape: list) -> np.ndarray:

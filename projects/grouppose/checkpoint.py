@@ -1,23 +1,34 @@
-"""Checkpoints of the official program: read them safely and rename their
-entries to ours."""
-import pickle
+"""Names and layout of the official program's weights, and ours."""
 import re
-from argparse import Namespace
-from collections import OrderedDict
-from types import SimpleNamespace
 from typing import Dict, List, Tuple
 
 import torch
 from torch import Tensor
 
-# Prefixes of official names and ours, in the order in which they are tried.
-# `#` stands for a number that both names hold.
+from .safe_loading import load_weights
+
+# Prefixes of official names and ours, in the order in which they are tried,
+# whichever way. `#` stands for a number that both names hold.
 RENAMED_PREFIXES = (
+    # Swin
+    ('backbone.0.patch_embed.proj.', 'backbone.patch_embed.projection.'),
+    ('backbone.0.patch_embed.', 'backbone.patch_embed.'),
+    ('backbone.0.layers.#.blocks.#.attn.',
+     'backbone.stages.#.blocks.#.attn.w_msa.'),
+    ('backbone.0.layers.#.blocks.#.mlp.fc1.',
+     'backbone.stages.#.blocks.#.ffn.layers.0.0.'),
+    ('backbone.0.layers.#.blocks.#.mlp.fc2.',
+     'backbone.stages.#.blocks.#.ffn.layers.1.'),
+    ('backbone.0.layers.#.', 'backbone.stages.#.'),
+    ('backbone.0.norm#.', 'backbone.norm#.'),
+    # ResNet
     ('backbone.0.body.', 'backbone.'),
+    # neck
     ('input_proj.3.0.', 'neck.extra_convs.0.conv.'),
     ('input_proj.3.1.', 'neck.extra_convs.0.gn.'),
     ('input_proj.#.0.', 'neck.convs.#.conv.'),
     ('input_proj.#.1.', 'neck.convs.#.gn.'),
+    # head
     ('transformer.level_embed', 'head.level_embed'),
     ('transformer.encoder.layers.#.norm1.', 'head.encoder.layers.#.norms.0.'),
     ('transformer.encoder.layers.#.norm2.', 'head.encoder.layers.#.norms.1.'),
@@ -44,58 +55,46 @@ RENAMED_PREFIXES = (
 )
 
 # The official file stores the heads of the decoder twice.
-ALIAS = re.compile(r'transformer\.decoder\.((?:class|pose)_embed\..+)')
+STORED_TWICE = re.compile(r'(?:class|pose)_embed\.\d+\..+')
+ALIAS_PREFIX = 'transformer.decoder.'
+
+# Swin's patch merging puts the channels of 2 x 2 pixels into one vector:
+# the official program those of a pixel together, column by column; ours,
+# which cuts patches with nn.Unfold, those of a channel together, row by row.
+# So the axes (column, row, channel) are in reverse order.
+PATCH_MERGING = re.compile(r'backbone\.0\.layers\.\d+\.downsample\.')
+
+# Buffers that are a function of the window size.
+INDEX_SUFFIX = '.relative_position_index'
 
 
 def load_official(path: str) -> Dict[str, Tensor]:
-    """Read the weights of an official checkpoint without running its code.
-
-    The file holds a dict with ``model`` and, among others, the program's
-    ``argparse.Namespace``, which ``torch.load(weights_only=True)`` refuses.
-    Here it is read with the few globals that tensors need, that one and no
-    other. A bare state dict is accepted too, and names that start with
-    ``module.``.
+    """Read the weights of an official checkpoint, executing nothing.
 
     Args:
-        path (str): File written by the official program.
+        path (str): File written by the official program, or a bare state
+            dict of its model.
 
     Returns:
         dict[str, Tensor]: Weights by official name, on the CPU.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is not a checkpoint, or wants anything else
-            to be imported.
+        ValueError: If it is not a checkpoint or holds no weights.
     """
-    try:
-        content = torch.load(
-            path,
-            map_location='cpu',
-            pickle_module=_restricted_pickle,
-            weights_only=False)
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        raise ValueError(
-            f'{path}: not a readable PyTorch checkpoint ({error}). Give the '
-            'file that the official program wrote, downloaded completely.'
-        ) from error
-    weights = content
-    if isinstance(content, dict) and 'model' in content:
-        weights = content['model']
-    if not isinstance(weights, dict) or not weights or not all(
-            isinstance(value, Tensor) for value in weights.values()):
-        raise ValueError(
-            f'{path}: holds neither a state dict nor one under `model`. Give '
-            'the checkpoint that the official program wrote.')
-    return {
-        re.sub(r'^module\.', '', name): value
-        for name, value in weights.items()
-    }
+    return load_weights(path, entry='model')
+
+
+def load_ours(path: str) -> Dict[str, Tensor]:
+    """Read the weights of a checkpoint of MMPose, executing nothing.
+
+    Args, returns and raises: see :func:`load_official`.
+    """
+    return load_weights(path, entry='state_dict')
 
 
 def from_official(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    """Rename official weights to ours.
+    """Turn official weights into ours.
 
     Args:
         weights (dict[str, Tensor]): Weights by official name.
@@ -107,18 +106,42 @@ def from_official(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
     Raises:
         ValueError: If an entry that is stored twice holds two values.
     """
-    renamed = OrderedDict()
+    ours = {}
     for name, value in weights.items():
-        alias = ALIAS.fullmatch(name)
-        if alias:
-            name = alias[1]
-            if name in weights and not torch.equal(value, weights[name]):
-                raise ValueError(
-                    f'{alias[0]} and {name} must be the same tensor, but '
-                    'differ: this is not a checkpoint of Group Pose with '
-                    'its published settings.')
-        renamed[_rename(name)] = value
-    return renamed
+        alias = name
+        name = alias.removeprefix(ALIAS_PREFIX)
+        if not STORED_TWICE.fullmatch(name):
+            name = alias
+        elif not torch.equal(value, weights.get(name, value)):
+            raise ValueError(
+                f'{alias} and {name} must be the same tensor, but differ: '
+                'this is not a checkpoint of Group Pose with its published '
+                'settings.')
+        if PATCH_MERGING.match(name):
+            value = _reverse_axes(value, (2, 2, -1))
+        ours[_rename(name, _TO_OURS)] = value
+    return ours
+
+
+def to_official(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    """Turn our weights into official ones: :func:`from_official` undone.
+
+    Args:
+        weights (dict[str, Tensor]): Weights by our name.
+
+    Returns:
+        dict[str, Tensor]: Weights by official name, those of the decoder's
+        heads under both of their names.
+    """
+    official = {}
+    for name, value in weights.items():
+        name = _rename(name, _TO_OFFICIAL)
+        if PATCH_MERGING.match(name):
+            value = _reverse_axes(value, (-1, 2, 2))
+        official[name] = value
+        if STORED_TWICE.fullmatch(name):
+            official[ALIAS_PREFIX + name] = value
+    return official
 
 
 def compare_with_model(weights: Dict[str, Tensor],
@@ -142,48 +165,39 @@ def compare_with_model(weights: Dict[str, Tensor],
         elif value.shape != own[name].shape:
             problems.append((name, f'shape {tuple(value.shape)}, the model '
                              f'has {tuple(own[name].shape)}'))
+        elif name.endswith(INDEX_SUFFIX) and not torch.equal(value, own[name]):
+            problems.append((name, 'values differ from those that follow '
+                             'from the window size'))
     return problems
 
 
-def _rename(name: str) -> str:
-    """Our name of an official entry."""
-    for official, ours in RENAMED_PREFIXES:
-        pattern = re.escape(official).replace(r'\#', r'(\d+)')
-        match = re.match(pattern, name)
+def _compile(pairs) -> List[Tuple[re.Pattern, str]]:
+    """Patterns of prefixes and what to put in their place."""
+    return [(re.compile(re.escape(source).replace(r'\#', r'(\d+)')), target)
+            for source, target in pairs]
+
+
+_TO_OURS = _compile(RENAMED_PREFIXES)
+_TO_OFFICIAL = _compile(pair[::-1] for pair in RENAMED_PREFIXES)
+
+
+def _rename(name: str, rules: List[Tuple[re.Pattern, str]]) -> str:
+    """A name with its prefix replaced by the first rule that fits."""
+    for pattern, target in rules:
+        match = pattern.match(name)
         if match:
             for number in match.groups():
-                ours = ours.replace('#', number)
-            return ours + name[match.end():]
+                target = target.replace('#', number, 1)
+            return target + name[match.end():]
     return name
 
 
-class _RestrictedUnpickler(pickle.Unpickler):
-    """Resolves the globals of a state dict and a Namespace, no others."""
+def _reverse_axes(value: Tensor, axes: Tuple[int]) -> Tensor:
+    """Split the last dimension into three axes and reverse their order.
 
-    allowed = {
-        ('collections', 'OrderedDict'): OrderedDict,
-        ('argparse', 'Namespace'): Namespace,
-        ('torch', 'Size'): torch.Size,
-        ('torch._utils', '_rebuild_tensor_v2'):
-        torch._utils._rebuild_tensor_v2,
-        ('torch._utils', '_rebuild_parameter'):
-        torch._utils._rebuild_parameter,
-    }
-
-    def find_class(self, module: str, name: str):
-        """Return an allowed global or refuse the file."""
-        if (module, name) not in self.allowed:
-            raise pickle.UnpicklingError(
-                f'it asks to import {module}.{name}, which no weights need')
-        return self.allowed[module, name]
-
-
-def _restricted_load(file, **kwargs):
-    return _RestrictedUnpickler(file, **kwargs).load()
-
-
-# What torch.load wants of its `pickle_module`.
-_restricted_pickle = SimpleNamespace(
-    Unpickler=_RestrictedUnpickler,
-    load=_restricted_load,
-    __name__='restricted_pickle')
+    A tensor that cannot be split is returned as it is: it does not fit the
+    model anyway.
+    """
+    if not value.dim() or value.shape[-1] % 4:
+        return value
+    return value.unflatten(-1, axes).transpose(-1, -3).flatten(-3)

@@ -1,0 +1,166 @@
+"""Checkpoints are read without executing what they say."""
+import argparse
+import collections
+import copyreg
+import operator
+import os
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+
+from projects.grouppose import checkpoint
+
+
+class Made:
+    """Is unpickled in the way that it is given."""
+
+    def __init__(self, *way):
+        self.way = way
+
+    def __reduce_ex__(self, protocol):
+        return self.way
+
+    def __call__(self):
+        """What pickle wants of a function that is itself made by a call."""
+
+
+@pytest.fixture
+def harm(tmp_path):
+    """An object that makes a folder when it is unpickled by the book."""
+    path = str(tmp_path / 'harm')
+    yield Made(os.mkdir, (path, ))
+    assert not os.path.exists(path)
+
+
+WEIGHTS = dict(bias=torch.arange(2.0), index=torch.tensor([3]))
+LEGACY = pytest.mark.parametrize('legacy', [False, True])
+
+
+def load(path, content, legacy=False, **kwargs) -> dict:
+    torch.save(
+        content, path, _use_new_zipfile_serialization=not legacy, **kwargs)
+    return checkpoint.load_official(str(path))
+
+
+def is_read(path, content, **kwargs) -> bool:
+    loaded = load(path, dict(content, model=WEIGHTS), **kwargs)
+    return loaded.keys() == WEIGHTS.keys() and all(
+        torch.equal(loaded[name], WEIGHTS[name]) for name in WEIGHTS)
+
+
+def test_the_harm_would_be_done(tmp_path):
+    path = tmp_path / 'harm'
+    torch.save(Made(os.mkdir, (str(path), )), tmp_path / 'a.pth')
+    torch.load(tmp_path / 'a.pth')
+    assert path.exists()
+
+
+@LEGACY
+def test_nothing_around_the_weights_is_executed(tmp_path, harm, legacy):
+    content = dict(args=harm, lists=[harm, (harm, )], keys={harm: harm})
+    assert is_read(tmp_path / 'a.pth', content, legacy=legacy)
+
+
+@LEGACY
+def test_nothing_among_the_weights_is_executed(tmp_path, harm, legacy):
+    for weights in (dict(WEIGHTS, scale=harm), harm, dict(WEIGHTS, x=[harm])):
+        with pytest.raises(ValueError, match=r'a\.pth: .*Give a state dict'):
+            load(tmp_path / 'a.pth', dict(model=weights), legacy)
+    with pytest.raises(ValueError, match=r'scale is not.*mkdir'):
+        load(tmp_path / 'a.pth', dict(WEIGHTS, scale=harm), legacy)
+
+
+@pytest.mark.parametrize('protocol', [2, 3, 4, 5])
+def test_foreign_objects_take_all_that_is_done_to_them(tmp_path, harm,
+                                                       protocol):
+    make = collections.deque
+    ways = [
+        Made(make, ([harm], ), dict(state=harm)),
+        Made(make, (), (dict(a=1), dict(slot=harm))),
+        Made(make, (), None, iter([harm, 2])),
+        Made(make, (), None, None, iter([(harm, 2), (3, harm)])),
+        Made(copyreg.__newobj__, (Made, harm)),
+        Made(copyreg.__newobj_ex__, (Made, (harm, ), dict(a=harm))),
+        Made(Made(operator.methodcaller, ('mkdir', 'harm')), (harm, )),
+        {1, (harm, )},
+        collections.defaultdict(list, a=[harm]),
+        complex(1, 2),
+        b'bytes',
+        bytearray(b'bytes'),
+        slice(harm),
+        argparse.Namespace(lr=harm),
+    ]
+    for way in ways:
+        assert is_read(
+            tmp_path / 'a.pth', dict(x=way), pickle_protocol=protocol), way
+
+
+def test_nothing_is_imported(tmp_path, monkeypatch):
+
+    class Config:
+        lr = 1
+
+    module = types.ModuleType('program_that_is_not_here')
+    Config.__module__, Config.__qualname__ = module.__name__, 'Config'
+    module.Config = Config
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, module.__name__, module)
+        torch.save(dict(model=WEIGHTS, cfg=Config()), tmp_path / 'a.pth')
+    assert checkpoint.load_official(tmp_path / 'a.pth').keys() \
+        == WEIGHTS.keys()
+    assert module.__name__ not in sys.modules
+
+
+def test_checkpoints_of_mmengine_are_read(tmp_path):
+    content = dict(
+        meta=dict(epoch=1, dataset_meta=dict(sigmas=np.ones(17))),
+        message_hub=dict(log_scalars=dict(loss=HistoryBuffer([1, 2], [1, 1]))),
+        optimizer=dict(state={0: dict(exp_avg=torch.ones(2))}),
+        state_dict=collections.OrderedDict(WEIGHTS))
+    torch.save(content, tmp_path / 'a.pth')
+    assert checkpoint.load_ours(tmp_path / 'a.pth').keys() == WEIGHTS.keys()
+    with pytest.raises(ValueError, match='dict of 2 entries.*under `model`'):
+        checkpoint.load_official(tmp_path / 'a.pth')
+
+
+def test_parameters_and_bare_state_dicts_are_read(tmp_path):
+    weights = {'module.bias': torch.nn.Parameter(torch.ones(2))}
+    for content in (weights, dict(model=weights)):
+        assert list(load(tmp_path / 'a.pth', content)) == ['bias']
+
+
+def test_torchscript_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.jit, 'load', None)  # must not be reached
+    path = str(tmp_path / 'a.pth')
+    torch.jit.script(torch.nn.Linear(2, 2)).save(path)
+    with pytest.raises(ValueError, match='TorchScript'):
+        checkpoint.load_official(path)
+
+
+@pytest.mark.parametrize('content',
+                         [b'', b'no checkpoint', b'PK\x03\x04 truncated'])
+def test_unreadable_files(tmp_path, content):
+    path = tmp_path / 'a.pth'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match='a.pth.*readable'):
+        checkpoint.load_official(path)
+
+
+def test_missing_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match='a.pth'):
+        checkpoint.load_official(tmp_path / 'a.pth')
+
+
+@pytest.mark.parametrize('content', [
+    dict(), [1], 3,
+    dict(model=dict()),
+    dict(optimizer=dict(lr=1)),
+    dict(model=dict(a=1))
+])
+def test_files_without_weights(tmp_path, content):
+    with pytest.raises(ValueError, match='a.pth.*one under `model`'):
+        load(tmp_path / 'a.pth', content)
