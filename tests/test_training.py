@@ -12,6 +12,10 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from tool_runs import kill_tool, run_tool, start_tool
 
+# Options of the published config.
+WORKERS = ('train_dataloader.num_workers=2',
+           'train_dataloader.persistent_workers=True')
+
 
 @pytest.fixture(scope='module')
 def trained(drawn_config, tmp_path_factory):
@@ -87,9 +91,17 @@ def test_detections(drawn_config, tested):
         assert scores == sorted(scores, reverse=True)
 
 
+def read_weights(work_dir):
+    """Weights at the end of a run."""
+    return torch.load(
+        work_dir / 'epoch_3.pth', map_location='cpu')['state_dict']
+
+
 def test_resume_after_a_kill(drawn_config, trained, tmp_path):
-    """Weights come out bit-identical to those of the unbroken run."""
-    process = start_tool('train.py', drawn_config, '--work-dir', tmp_path)
+    """Weights come out bit-identical to those of the unbroken run, which
+    loads its images without worker processes."""
+    process = start_tool('train.py', drawn_config, '--work-dir', tmp_path,
+                         '--cfg-options', *WORKERS)
     try:
         # It is written after the checkpoint that it names.
         mark = tmp_path / 'last_checkpoint'
@@ -101,15 +113,37 @@ def test_resume_after_a_kill(drawn_config, trained, tmp_path):
     assert not (tmp_path / 'epoch_3.pth').exists(), 'killed too late'
 
     code, _, stderr = run_tool('train.py', drawn_config, '--resume',
-                               '--work-dir', tmp_path)
+                               '--work-dir', tmp_path, '--cfg-options',
+                               *WORKERS)
     assert code == 0, stderr
     training, _ = read_log(tmp_path)
     assert training[0]['step'] in (4, 7)
-    unbroken, resumed = [
-        torch.load(folder / 'epoch_3.pth', map_location='cpu')['state_dict']
-        for folder in (trained, tmp_path)
-    ]
-    torch.testing.assert_close(resumed, unbroken, rtol=0, atol=0)
+    torch.testing.assert_close(
+        read_weights(tmp_path), read_weights(trained), rtol=0, atol=0)
+
+
+def test_resume_without_a_fixed_seed(drawn_config, tmp_path):
+    """The checkpoint says which seed the run had."""
+    for name in ('unbroken', 'resumed'):
+        cfg = Config.fromfile(drawn_config)
+        cfg.work_dir = str(tmp_path / name)
+        cfg.experiment_name = f'{tmp_path.name}_{name}'
+        cfg.randomness = dict(seed=None)
+        cfg.train_dataloader.num_workers = 2
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        cfg.default_hooks.checkpoint.save_best = None
+        if name == 'resumed':
+            cfg.resume = True
+            cfg.load_from = str(tmp_path / 'unbroken/epoch_1.pth')
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+        assert runner.iter == 9
+    assert not (tmp_path / 'resumed/epoch_1.pth').exists()
+    torch.testing.assert_close(
+        read_weights(tmp_path / 'resumed'),
+        read_weights(tmp_path / 'unbroken'),
+        rtol=0,
+        atol=0)
 
 
 def test_show_predictions(drawn_config, trained, tmp_path):

@@ -14,6 +14,8 @@ default_hooks = dict(
         rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='PoseVisualizationHook', enable=False))
+# seeds augmentations, too: a resumed run ends like an unbroken one
+custom_hooks = [dict(type='EpochSeedHook')]
 
 # multi-processing backend
 env_cfg = dict(

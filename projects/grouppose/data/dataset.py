@@ -1,25 +1,35 @@
-"""Which images are used, in which order, and whether their annotations can be
-trusted: a wrapper around MMPose's COCO-style data sets."""
-import logging
-import math
-from typing import Iterable, List, Optional
+"""Which images are used, in which order, and with which random numbers: a
+wrapper around MMPose's COCO-style data sets."""
+import os.path as osp
+import random
+from collections import defaultdict
+from contextlib import contextmanager
+from typing import Dict, List, Optional
 
+import numpy as np
+import torch
 from mmengine.config import ConfigDict
-from mmengine.dataset import BaseDataset
-from mmengine.fileio import load
 from mmengine.logging import print_log
 from mmpose.datasets.datasets import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
+
+from .annotations import (check_annotations, complete_annotations,
+                          read_annotations)
+from .metainfo import load_metainfo
 
 
 @DATASETS.register_module()
 class PoseImageDataset:
     """A COCO-style data set with the images that Group Pose uses.
 
-    The annotation file is checked before anything is read from it. Images
-    come in ascending order of their ids, which decides which images share a
-    batch in evaluation. For training, images without a labeled keypoint are
-    left out; a test set (``test_mode=True``) keeps all images.
+    The annotation file is read once, checked and completed before the data
+    set makes anything of it. Images come in ascending order of their ids,
+    which decides which images share a batch in evaluation. For training,
+    images without a labeled keypoint are left out; a test set
+    (``test_mode=True``) keeps all images.
+
+    What a pipeline draws from Python's and numpy's generators can be made to
+    depend on nothing but a seed and the image, see :meth:`seed_pipeline`.
 
     Args:
         dataset (dict): Config of a COCO-style data set of MMPose in
@@ -29,38 +39,53 @@ class PoseImageDataset:
             Defaults to that of ``dataset``.
         pipeline (list, optional): Pipeline of the data set, here for the
             same reason.
+        class_agnostic (bool): Take instances of all categories for the same.
+            ``ClassAgnosticCocoMetric`` evaluates it. Defaults to False: other
+            categories than 1 are refused.
 
     Raises:
-        ValueError: If an annotation is unusable; the message names the
-            file, the annotation, the field and the remedy.
+        FileNotFoundError: If the annotation or metainfo file is missing.
+        ValueError: If metainfo or an annotation is unusable; the message
+            names the file, the annotation, the field and the remedy.
     """
 
     def __init__(self,
                  dataset: ConfigDict,
                  metainfo: Optional[ConfigDict] = None,
-                 pipeline: Optional[List[ConfigDict]] = None):
-        # The file is read on full_init, after it was checked.
+                 pipeline: Optional[List[ConfigDict]] = None,
+                 class_agnostic: bool = False):
+        # The file is read on full_init, by this class.
         lazy_init = dataset.get('lazy_init', False)
         if metainfo is not None:
             dataset = dict(dataset, metainfo=metainfo)
         if pipeline is not None:
             dataset = dict(dataset, pipeline=pipeline)
-        try:
-            self.dataset = DATASETS.build(dict(dataset, lazy_init=True))
-        except AssertionError as error:
-            raise ValueError(
-                f'{dataset.get("ann_file")}: the metainfo of this data set '
-                'is incomplete. It needs dataset_name, keypoint_info, '
-                'skeleton_info, joint_weights and sigmas.') from error
-        if not isinstance(self.dataset, BaseCocoStyleDataset) or \
-                self.dataset.data_mode != 'bottomup':
-            raise ValueError(
-                f'PoseImageDataset: {type(self.dataset).__name__} is not a '
-                'COCO-style data set in bottom-up mode. Set '
-                "data_mode='bottomup' in its config.")
+        if dataset.get('metainfo'):
+            load_metainfo(dataset['metainfo'])
+        self.dataset = DATASETS.build(dict(dataset, lazy_init=True))
+        self._check_type()
+        self.class_agnostic = class_agnostic
+        # In shared memory: worker processes that live on see it change.
+        self._seed = torch.full((1, ), -1, dtype=torch.long).share_memory_()
         self._fully_initialized = False
         if not lazy_init:
             self.full_init()
+
+    def _check_type(self) -> None:
+        """Refuse data sets whose annotations this class cannot read."""
+        base, actual = BaseCocoStyleDataset, type(self.dataset)
+        if not issubclass(actual, base) or \
+                self.dataset.data_mode != 'bottomup':
+            raise ValueError(
+                f'PoseImageDataset: {actual.__name__} is not a COCO-style '
+                'data set in bottom-up mode. Set '
+                "data_mode='bottomup' in its config.")
+        for method in ('load_data_list', '_load_annotations'):
+            if getattr(actual, method) is not getattr(base, method):
+                raise ValueError(
+                    f'PoseImageDataset: {actual.__name__} reads files that '
+                    'are not in COCO format. Convert them and use '
+                    'CocoDataset with the metainfo of this data set.')
 
     @property
     def metainfo(self) -> dict:
@@ -71,127 +96,114 @@ class PoseImageDataset:
         """Check and read the annotations, then choose and order images."""
         if self._fully_initialized:
             return
-        check_annotations(
-            self.dataset.ann_file, for_training=not self.dataset.test_mode)
-        self.dataset.full_init()
-        # Unbound: without the metainfo that the subclass adds to each.
-        infos = [
-            BaseDataset.get_data_info(self.dataset, i)
-            for i in range(len(self.dataset))
-        ]
-        self._check_keypoints(infos)
-        order = sorted(range(len(infos)), key=lambda i: infos[i]['img_id'])
+        data_list = self._read_images()
+        total = len(data_list)
+        data_list.sort(key=lambda info: info['img_id'])
         if not self.dataset.test_mode:
-            order = [i for i in order if sum(infos[i]['num_keypoints']) > 0]
-        self.dataset.get_subset_(order)
+            data_list = [
+                info for info in data_list if sum(info['num_keypoints']) > 0
+            ]
+            if not data_list:
+                raise ValueError(
+                    f'{self.dataset.ann_file}: no annotation has a labeled '
+                    'keypoint. Check that `ann_file` names the right file.')
+        self.dataset.load_data_list = lambda: data_list
+        self.dataset.full_init()
+        del self.dataset.load_data_list
         print_log(
-            f'{self.dataset.ann_file}: {len(order)} of {len(infos)} images '
+            f'{self.dataset.ann_file}: {len(self.dataset)} of {total} images '
             'are used.', 'current')
         self._fully_initialized = True
 
-    def _check_keypoints(self, infos: List[dict]) -> None:
-        """Refuse a file whose keypoints are not those of the metainfo."""
-        expected = self.metainfo['num_keypoints']
-        found = {
-            info['keypoints'].shape[1]
-            for info in infos if 'keypoints' in info
-        } - {expected}
-        if found:
+    def _read_images(self) -> List[dict]:
+        """What the data set makes of its annotation file, by image."""
+        dataset = self.dataset
+        content = read_annotations(dataset.ann_file)
+        check_annotations(content, dataset.ann_file, not dataset.test_mode,
+                          self.class_agnostic)
+        complete_annotations(content, self.class_agnostic)
+        dataset._metainfo['CLASSES'] = content['categories']
+
+        annotations: Dict[int, List[dict]] = defaultdict(list)
+        for ann in content['annotations']:
+            if 'keypoints' in ann:
+                annotations[ann['image_id']].append(ann)
+        images = [
+            dict(
+                image,
+                img_id=image['id'],
+                img_path=osp.join(dataset.data_prefix['img'],
+                                  image['file_name']))
+            for image in content['images']
+            if image['id'] % dataset.sample_interval == 0
+        ]
+        instances = [
+            self._parse(ann, image) for image in images
+            for ann in annotations[image['id']]
+        ]
+        return dataset._get_bottomup_data_infos(instances, images)
+
+    def _parse(self, ann: dict, image: dict) -> dict:
+        """What the data set makes of an annotation."""
+        place = f'{self.dataset.ann_file}: annotation {ann["id"]}:'
+        try:
+            instance = self.dataset.parse_data_info(
+                dict(raw_ann_info=ann, raw_img_info=image))
+        except KeyError as error:
             raise ValueError(
-                f'{self.dataset.ann_file}: `keypoints` has {found.pop()} '
-                f'keypoints a person, the metainfo {expected}. Set '
-                '`metainfo` of the data set and of the codec to a '
-                'description of these keypoints.')
+                f'{place} no `{error.args[0]}`. '
+                f'{type(self.dataset).__name__} needs it; use CocoDataset '
+                'for files in the format of COCO.') from error
+        found = instance['keypoints'].shape[1]
+        expected = self.dataset._metainfo['num_keypoints']
+        if found != expected:
+            raise ValueError(
+                f'{place} `keypoints` has {found} keypoints a person, the '
+                f'metainfo {expected}. Set `metainfo` of the data set and of '
+                'the codec to a description of these keypoints.')
+        if 3 * found != len(ann['keypoints']):
+            # More than `num_keypoints` counts, e.g. feet, faces and hands.
+            instance['num_keypoints'] = np.count_nonzero(
+                instance['keypoints_visible'] > 0)
+        return instance
+
+    def seed_pipeline(self, seed: int) -> None:
+        """Let random numbers depend on this seed and the image only.
+
+        It holds for all samples from now on, also in worker processes that
+        run already, until it is called again. It governs Python's and
+        numpy's generators, not torch's.
+
+        Args:
+            seed (int): Not negative, below 2**63; another one for every
+                epoch.
+        """
+        self._seed.fill_(seed)
 
     def get_data_info(self, idx: int) -> dict:
         """Annotations of an image before the pipeline, see MMEngine."""
         return self.dataset.get_data_info(idx)
 
     def __getitem__(self, idx: int) -> dict:
-        return self.dataset[idx]
+        seed = self._seed.item()
+        if seed < 0:
+            return self.dataset[idx]
+        with _seeded(seed, idx):
+            return self.dataset[idx]
 
     def __len__(self) -> int:
         return len(self.dataset)
 
 
-def check_annotations(ann_file: str, for_training: bool = True) -> None:
-    """Refuse annotations that would crash or silently mistrain.
-
-    Args:
-        ann_file (str): COCO-format keypoint annotations.
-        for_training (bool): Whether there must be a labeled person.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is not COCO-format JSON or an annotation is
-            unusable.
-    """
+@contextmanager
+def _seeded(*entropy: int):
+    """Seed Python's and numpy's generators, and restore them afterwards."""
+    states = random.getstate(), np.random.get_state()
+    seeds = np.random.SeedSequence(entropy).generate_state(2)
+    random.seed(int(seeds[0]))
+    np.random.seed(seeds[1])
     try:
-        content = load(ann_file)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f'{ann_file}: annotation file not found. Check `data_root` and '
-            '`ann_file` of the data set.') from error
-    except ValueError as error:
-        raise ValueError(
-            f'{ann_file}: not valid JSON ({error}). Restore the file from '
-            'its source.') from error
-    if not isinstance(content, dict) or \
-            not {'images', 'annotations', 'categories'} <= content.keys():
-        raise ValueError(
-            f'{ann_file}: not a COCO-format annotation file. It needs the '
-            'lists `images`, `annotations` and `categories`.')
-
-    people = [ann for ann in content['annotations'] if 'keypoints' in ann]
-    for ann in people:
-        problem = _find_problem(ann)
-        if problem:
-            raise ValueError(f'{ann_file}: annotation {ann.get("id")}: '
-                             f'{problem} Correct or remove the annotation.')
-    lengths = sorted({len(ann['keypoints']) for ann in people})
-    if len(lengths) > 1 or any(length % 3 for length in lengths):
-        raise ValueError(
-            f'{ann_file}: `keypoints` must hold x, y and visibility of every '
-            f'keypoint in all annotations, but lists of {lengths} numbers '
-            'occur. Correct the annotations.')
-    if for_training and not any(any(ann['keypoints'][2::3]) for ann in people):
-        raise ValueError(
-            f'{ann_file}: no annotation has a labeled keypoint. Check that '
-            '`ann_file` names the right file.')
-    if not for_training and any(
-            ann.get('area') is None for ann in content['annotations']):
-        print_log(
-            f'{ann_file}: annotations without `area`. The metric needs '
-            'use_area=False (it then takes 0.53 of the box), or add the '
-            'areas.', 'current', logging.WARNING)
-    labels = sorted({ann['category_id'] for ann in people})
-    if labels and labels != [1]:
-        raise ValueError(
-            f'{ann_file}: people must have `category_id` 1, found {labels}. '
-            'Detections are written with category 1, so the evaluation '
-            'would score none of them. Rewrite `category_id` in annotations '
-            'and `id` in categories to 1.')
-
-
-def _find_problem(ann: dict) -> str:
-    """What is wrong with an annotation, '' if nothing."""
-    for field in ('image_id', 'category_id', 'bbox'):
-        if field not in ann:
-            return f'no `{field}`.'
-    for field in ('keypoints', 'bbox'):
-        if not isinstance(ann[field], list):
-            return f'`{field}` must be a list, got {ann[field]}.'
-    if len(ann['bbox']) != 4:
-        return f'`bbox` must be x, y, width, height, got {ann["bbox"]}.'
-    for field in ('keypoints', 'bbox', 'area'):
-        if field in ann and not _all_finite(ann[field]):
-            return f'`{field}` holds a value that is not a finite number.'
-    return ''
-
-
-def _all_finite(values) -> bool:
-    """Whether a number or a list holds finite numbers only."""
-    values: Iterable = values if isinstance(values, List) else [values]
-    return all(
-        isinstance(value, (int, float)) and math.isfinite(value)
-        for value in values)
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])

@@ -63,7 +63,6 @@ param_scheduler = [
 
 # hooks
 default_hooks = dict(logger=dict(interval=100))
-custom_hooks = [dict(type='EpochSeedHook')]  # resumes to the same weights
 
 # pipelines: the quickstart draws images in this size
 train_pipeline = [
