@@ -1,8 +1,13 @@
-"""The curves of a run, and annotation files with a few of the images."""
+"""The curves of runs, pictures of the training data, and annotation files
+with a few of the images."""
 import json
 
 import cv2
+import numpy as np
 import pytest
+import torch
+from conftest import make_sample
+from test_tools_cli import TOOLS, load_tool
 from tool_runs import run_tool
 
 
@@ -41,6 +46,29 @@ def test_curves_of_a_resumed_run(tmp_path):
     assert not differs[:500].any() and differs[500:].any()
 
 
+def test_curves_of_several_runs(tmp_path):
+    """Beside each other, or as stages one after another."""
+    rows = [training_row(10), training_row(20), {'coco/AP': 0.1, 'step': 2}]
+    later = [training_row(5), {'coco/AP': 0.5, 'step': 1}]
+    for name, content in (('a', rows), ('b', later)):
+        write_log(tmp_path / name, '20260101_000000', content)
+    tool = load_tool('plot_curves', TOOLS / 'analysis_tools')
+    runs = [tool.read_scalars(str(tmp_path / name)) for name in 'ab']
+    chained = tool.chain(runs)
+    assert [row['step'] for row in chained] == [10, 20, 2, 25, 3]
+    assert chained[3]['loss'] == later[0]['loss']
+
+    pictures = []
+    for arguments in (['a'], ['a', 'b'], ['--chain', 'a', 'b']):
+        arguments = [tmp_path / x if len(x) == 1 else x for x in arguments]
+        code, _, stderr = run_tool('analysis_tools/plot_curves.py', *arguments,
+                                   tmp_path / 'out.png')
+        assert code == 0, stderr
+        pictures.append(cv2.imread(str(tmp_path / 'out.png')))
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        assert (pictures[i] != pictures[j]).any()
+
+
 def test_half_a_line_at_the_end_is_left_out(tmp_path):
     """A run that was killed may leave one."""
     write_log(tmp_path, '20260101_000000', [training_row(10)])
@@ -61,6 +89,63 @@ def test_unusable_log(tmp_path, log, message):
     code, _, stderr, picture = plot(tmp_path)
     assert code == 1 and picture is None
     assert message in stderr.splitlines()[-1] and 'Traceback' not in stderr
+
+
+GREEN = 0, 200, 0
+
+
+def green_parts(picture):
+    """Largest and smallest coordinates, (x, y), of the boxes' color."""
+    y, x = np.nonzero((picture == GREEN).all(-1))
+    return x.min(), y.min(), x.max(), y.max()
+
+
+def test_browse_dataset(drawn_config, tmp_path):
+    """In evaluation, images without people are drawn, too."""
+    code, stdout, stderr = run_tool('analysis_tools/browse_dataset.py',
+                                    drawn_config, '--out', tmp_path, '-n', 2,
+                                    '--split', 'val')
+    assert code == 0, stderr
+    assert f'2 pictures written to {tmp_path}' in stdout
+    alone, people = [
+        cv2.imread(str(path)) for path in sorted(tmp_path.glob('*.png'))
+    ]
+    assert max(alone.shape) == max(people.shape) == 480
+    assert not (alone == GREEN).all(-1).any()
+    green_parts(people)
+
+
+def test_browsed_targets(monkeypatch):
+    """Targets come from the codec, boxes from the pipeline."""
+    monkeypatch.syspath_prepend(str(TOOLS.parent))
+    tool = load_tool('browse_dataset', TOOLS / 'analysis_tools')
+    visualizer = tool.PoseLocalVisualizer(radius=3, kpt_color=[(255, 0, 0)])
+    sample = make_sample((480, 240), 1, num_keypoints=1)
+    sample.gt_instance_labels.keypoint_labels[:] = torch.tensor([0.5, 0.25])
+    sample.gt_instances.bboxes = np.float32([[60, 40, 200, 300]])
+    item = dict(inputs=torch.zeros(3, 480, 240).byte(), data_samples=sample)
+    picture = tool.draw_targets(visualizer, item)
+    assert picture.shape == (480, 240, 3)
+    assert picture[120, 120].tolist() == [0, 0, 255]
+    assert green_parts(picture) == (60, 40, 200, 300)
+
+    # A joint without label is not trained on.
+    sample.gt_instance_labels.keypoint_weights[:] = 0
+    picture = tool.draw_targets(visualizer, item)
+    assert not (picture == (0, 0, 255)).all(-1).any()
+
+
+def test_browse_without_data(drawn_config, tmp_path, monkeypatch):
+    tool = load_tool('browse_dataset', TOOLS / 'analysis_tools')
+    setting = 'train_dataloader.dataset.dataset.ann_file=no.json'
+    monkeypatch.setattr('sys.argv', [
+        'browse_dataset.py',
+        str(drawn_config), '--out',
+        str(tmp_path), '--cfg-options', setting
+    ])
+    with pytest.raises(
+            SystemExit, match='^browse_dataset.py: .*no.json: annotation'):
+        tool.main()
 
 
 @pytest.fixture

@@ -172,11 +172,10 @@ def test_results():
         assert result.keypoints.shape == (len(scores), 5, 2)
 
 
-@pytest.mark.parametrize('option', ['flip_test', 'multiscale_test'])
-def test_unsupported_test_options_raise(option):
+def test_multiscale_test_raises():
     model = build_small_model()
-    with pytest.raises(NotImplementedError, match=option):
-        model.head.predict((), [], test_cfg={option: True})
+    with pytest.raises(NotImplementedError, match='multiscale_test'):
+        model.head.predict((), [], test_cfg=dict(multiscale_test=True))
 
 
 def test_dataset_with_other_keypoints():
@@ -220,6 +219,32 @@ def test_initial_state():
 def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match='embed_dims=30.*num_heads=4'):
         GroupAttentionDecoderLayer(embed_dims=30, num_heads=4)
+
+
+@pytest.mark.parametrize('head, message', [
+    (dict(decoder=dict(layer_cfg=dict(embed_dims=64))),
+     r'decoder.layer_cfg.embed_dims is 64, but encoder.*is 32'),
+    (dict(encoder=dict(layer_cfg=dict(ffn_cfg=dict(embed_dims=64)))),
+     r'encoder.layer_cfg.ffn_cfg.embed_dims is 64, but encoder.*is 32'),
+    (dict(positional_encoding=dict(num_pos_feats=32)),
+     r'2 \* positional_encoding.num_pos_feats is 64, but encoder.*is 32'),
+    (dict(
+        encoder=dict(
+            layer_cfg=dict(self_attn_cfg=dict(embed_dims=30, num_heads=3)))),
+     'embed_dims is 30, but must be a multiple of 4'),
+    (dict(decoder=dict(layer_cfg=dict(num_levels=4))),
+     'decoder.layer_cfg.num_levels is 4, but encoder.*num_levels is 3'),
+])
+def test_parts_must_fit_together(head, message):
+    with pytest.raises(ValueError, match=f'GroupPoseHead: .*{message}'):
+        build_small_model(**head)
+
+
+def test_init_cfg_has_the_last_word():
+    init_cfg = dict(type='Constant', layer='LayerNorm', val=3.0)
+    model = build_small_model(init_cfg=init_cfg)
+    assert (model.head.decoder.layers[0].ffn_norm.weight == 3).all()
+    assert (model.head.query_selection.norm.weight == 3).all()
 
 
 def test_person_label_must_be_a_class():

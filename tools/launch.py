@@ -19,6 +19,17 @@ if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
 
+class Settings(DictAction):
+    """MMEngine's action for ``KEY=VALUE`` that explains what is wrong."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        for value in values:
+            if not value.partition('=')[1] or value.startswith('='):
+                parser.error(f'{option_string}: expected KEY=VALUE, got '
+                             f'{value!r}')
+        super().__call__(parser, namespace, values, option_string)
+
+
 class ArgumentParser(argparse.ArgumentParser):
     """A parser that answers a wrong argument with one line and exit code 2."""
 
@@ -53,7 +64,7 @@ class ArgumentParser(argparse.ArgumentParser):
         self.add_argument(
             '--cfg-options',
             nargs='+',
-            action=DictAction,
+            action=Settings,
             default={},
             metavar='KEY=VALUE',
             help='override settings of the config, for instance '
@@ -97,7 +108,10 @@ def load_config(parser, args):
         cfg = Config.fromfile(args.config)
     except (ConfigParsingError, FileNotFoundError) as error:
         parser.error(f'{args.config}: {error}')
-    cfg.merge_from_dict(args.cfg_options)
+    try:
+        cfg.merge_from_dict(args.cfg_options)
+    except (KeyError, TypeError) as error:
+        parser.error(f'--cfg-options: {error.args[0]}')
 
     cfg.launcher = args.launcher
     if args.work_dir is not None:

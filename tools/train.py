@@ -2,10 +2,22 @@
 
 For several processes, see tools/dist_train.sh and tools/slurm_train.sh.
 """
+import mmengine.runner
 from mmengine.device import get_device
-from mmengine.runner import Runner
 
 import launch
+
+
+class Runner(mmengine.runner.Runner):
+    """MMEngine's runner, with a learning rate for the batch of an update."""
+
+    def scale_lr(self, optim_wrapper, auto_scale_lr=None):
+        """Count the batches that are accumulated for an update, too."""
+        if auto_scale_lr and 'base_batch_size' in auto_scale_lr:
+            steps = self.cfg.optim_wrapper.get('accumulative_counts', 1)
+            base = auto_scale_lr['base_batch_size'] / steps
+            auto_scale_lr = dict(auto_scale_lr, base_batch_size=base)
+        super().scale_lr(optim_wrapper, auto_scale_lr)
 
 
 def parse_args(argv=None):
@@ -29,8 +41,11 @@ def parse_args(argv=None):
         'one in the work dir')
     parser.add_argument(
         '--amp',
-        action='store_true',
-        help='train in automatic mixed precision (needs a GPU)')
+        nargs='?',
+        const='float16',
+        choices=('float16', 'bfloat16'),
+        help='train in automatic mixed precision: in float16, which needs a '
+        'GPU, or in bfloat16')
     parser.add_argument(
         '--no-validate',
         action='store_true',
@@ -38,8 +53,9 @@ def parse_args(argv=None):
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='scale the learning rate by the ratio of the actual total batch '
-        'size to auto_scale_lr.base_batch_size of the config')
+        help='scale the learning rate by the ratio of the number of images '
+        'of an update (processes x batch size x accumulative_counts) to '
+        'auto_scale_lr.base_batch_size of the config')
     parser.add_shared_arguments()
     return parser, parser.parse_args(argv)
 
@@ -53,22 +69,39 @@ def apply_arguments(parser, args, cfg):
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
 
-    if args.amp:
-        if get_device() in ('cpu', 'mps'):
-            parser.error('--amp needs a GPU; leave it out on the CPU')
-        wrapper = cfg.optim_wrapper
-        if wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper',
-                                                       'AmpOptimWrapper'):
-            parser.error(f'--amp does not go with optim_wrapper.type='
-                         f'{wrapper.type!r} of the config')
-        wrapper.type = 'AmpOptimWrapper'
-        wrapper.setdefault('loss_scale', 'dynamic')
+    if args.amp is not None:
+        use_mixed_precision(parser, args.amp, cfg.optim_wrapper)
 
     if args.auto_scale_lr:
         if not cfg.get('auto_scale_lr', {}).get('base_batch_size'):
             parser.error('--auto-scale-lr needs auto_scale_lr=dict('
                          'base_batch_size=N) in the config')
         cfg.auto_scale_lr.enable = True
+
+
+def use_mixed_precision(parser, dtype, wrapper):
+    """Change the config of the optimizer wrapper to mixed precision.
+
+    Args:
+        parser (launch.ArgumentParser): Reports what is wrong.
+        dtype (str): 'float16' or 'bfloat16'.
+        wrapper (Config): ``optim_wrapper`` of the config.
+    """
+    if dtype == 'float16' and get_device() in ('cpu', 'mps'):
+        parser.error('--amp needs a GPU for float16; on the CPU use '
+                     '--amp bfloat16 or leave it out')
+    kind = wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'BFloat16OptimWrapper'):
+        parser.error(
+            f'--amp does not go with optim_wrapper.type={kind!r} of the '
+            'config')
+    if dtype == 'float16':
+        wrapper.update(type='AmpOptimWrapper', dtype=dtype)
+        wrapper.setdefault('loss_scale', 'dynamic')
+    else:
+        wrapper.type = 'BFloat16OptimWrapper'
+        for name in ('dtype', 'loss_scale'):  # of AmpOptimWrapper
+            wrapper.pop(name, None)
 
 
 def main(argv=None):

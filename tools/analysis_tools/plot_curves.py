@@ -1,10 +1,10 @@
-"""Draw the loss and AP curves of a run."""
+"""Draw the loss and AP curves of one or more runs."""
 import argparse
 import json
 import os.path as osp
 import sys
 from glob import glob
-from typing import List
+from typing import Dict, List
 
 import matplotlib
 
@@ -14,12 +14,18 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('work_dir', help='work dir of the run')
+    parser.add_argument(
+        'work_dirs', nargs='+', help='work dirs, one for each run')
     parser.add_argument('out', help='picture to write, e.g. curves.png')
     parser.add_argument(
         '--metric',
         default='coco/AP',
         help='metric of the right curve (default: coco/AP)')
+    parser.add_argument(
+        '--chain',
+        action='store_true',
+        help='the runs are stages of one training, each from the weights of '
+        'the one before: draw them one after another')
     return parser.parse_args()
 
 
@@ -55,27 +61,56 @@ def read_scalars(work_dir: str) -> List[dict]:
     return rows
 
 
-def plot(rows: List[dict], metric: str, out: str) -> None:
+def chain(stages: List[List[dict]]) -> List[dict]:
+    """Let each stage go on where the one before ended.
+
+    Args:
+        stages (list[list[dict]]): See :func:`read_scalars`.
+
+    Returns:
+        list[dict]: One run with all their values.
+    """
+    rows = []
+    iterations = epochs = 0
+    for stage in stages:
+        train = [row for row in stage if 'loss' in row]
+        val = [row for row in stage if 'loss' not in row]
+        for row in stage:
+            offset = iterations if 'loss' in row else epochs
+            rows.append(dict(row, step=row['step'] + offset))
+        iterations += max((row['step'] for row in train), default=0)
+        epochs += max(
+            [row.get('epoch', 0)
+             for row in train] + [row['step'] for row in val],
+            default=0)
+    return rows
+
+
+def plot(runs: Dict[str, List[dict]], metric: str, out: str) -> None:
     """Draw losses over iterations and a metric over epochs.
 
     Args:
-        rows (list[dict]): See :func:`read_scalars`.
+        runs (dict[str, list[dict]]): What each run logged. Of a single run,
+            the total loss and the terms of the last decoder layer are drawn,
+            of several the total alone.
         metric (str): Name of the metric.
         out (str): Picture to write.
     """
-    train = [row for row in rows if 'loss' in row]
-    val = [row for row in rows if metric in row]
+    names = ['loss']
+    if len(runs) == 1:
+        names += ['loss_kpt', 'loss_oks', 'loss_cls']
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
-    # The total and the terms of the last decoder layer.
-    for name in ('loss', 'loss_kpt', 'loss_oks', 'loss_cls'):
-        curve = [(row['step'], row[name]) for row in train if name in row]
+    for run, rows in runs.items():
+        for name in names:
+            curve = [(row['step'], row[name]) for row in rows
+                     if 'loss' in row and name in row]
+            if curve:
+                left.plot(*zip(*curve), label=name if len(runs) == 1 else run)
+        curve = [(row['step'], row[metric]) for row in rows if metric in row]
         if curve:
-            left.plot(*zip(*curve), label=name)
+            right.plot(*zip(*curve), marker='.', label=run)
     left.set(xlabel='iteration', ylabel='weighted loss', yscale='log')
     left.legend()
-    if val:
-        right.plot([row['step'] for row in val], [row[metric] for row in val],
-                   marker='.')
     right.set(xlabel='epoch', ylabel=metric, ylim=(0, 1))
     for axes in (left, right):
         axes.grid(alpha=0.3)
@@ -87,7 +122,10 @@ def plot(rows: List[dict], metric: str, out: str) -> None:
 def main() -> None:
     args = parse_args()
     try:
-        plot(read_scalars(args.work_dir), args.metric, args.out)
+        runs = {path: read_scalars(path) for path in args.work_dirs}
+        if args.chain:
+            runs = {args.work_dirs[-1]: chain(list(runs.values()))}
+        plot(runs, args.metric, args.out)
     except (OSError, ValueError) as error:
         sys.exit(f'plot_curves.py: {error}')
     print(f'{args.out} written')

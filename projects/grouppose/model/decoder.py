@@ -8,13 +8,15 @@ import math
 from typing import List, Tuple
 
 import torch
-from mmcv.ops import MultiScaleDeformableAttention
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModule, ModuleList
 from mmpose.models.heads.transformer_heads.transformers.utils import FFN
 from mmpose.models.utils import inverse_sigmoid
 from mmpose.registry import MODELS
 from torch import Tensor, nn
+
+from .deformable_attention import DeformableAttention
+from .gradient_checkpointing import recomputable
 
 
 @MODELS.register_module()
@@ -29,7 +31,8 @@ class GroupAttentionDecoderLayer(BaseModule):
             to 4.
         feedforward_channels (int): Width of the feed-forward network.
             Defaults to 2048.
-        init_cfg (dict, optional): See :class:`BaseModule`.
+        with_cp (bool): Save memory at the cost of time, see
+            :func:`recomputable`. Defaults to False.
 
     Raises:
         ValueError: If the heads do not divide the width.
@@ -41,13 +44,15 @@ class GroupAttentionDecoderLayer(BaseModule):
                  num_levels: int = 4,
                  num_points: int = 4,
                  feedforward_channels: int = 2048,
-                 init_cfg=None):
-        super().__init__(init_cfg)
+                 with_cp: bool = False):
+        super().__init__()
         if embed_dims % num_heads:
             raise ValueError(
                 f'GroupAttentionDecoderLayer: embed_dims={embed_dims} is not '
                 f'a multiple of num_heads={num_heads}. Change one of them.')
         self.embed_dims = embed_dims
+        self.num_levels = num_levels
+        self.with_cp = with_cp
 
         self.within_attn = nn.MultiheadAttention(
             embed_dims, num_heads, batch_first=True)
@@ -55,7 +60,7 @@ class GroupAttentionDecoderLayer(BaseModule):
         self.across_attn = nn.MultiheadAttention(
             embed_dims, num_heads, batch_first=True)
         self.across_norm = nn.LayerNorm(embed_dims)
-        self.cross_attn = MultiScaleDeformableAttention(
+        self.cross_attn = DeformableAttention(
             embed_dims,
             num_heads,
             num_levels,
@@ -67,6 +72,7 @@ class GroupAttentionDecoderLayer(BaseModule):
         self.linear2 = nn.Linear(feedforward_channels, embed_dims)
         self.ffn_norm = nn.LayerNorm(embed_dims)
 
+    @recomputable
     def forward(self, query: Tensor, query_pos: Tensor,
                 reference_points: Tensor, memory: Tensor, memory_mask: Tensor,
                 spatial_shapes: Tensor, level_start_index: Tensor) -> Tensor:
@@ -129,22 +135,19 @@ class GroupPoseDecoder(BaseModule):
         num_keypoints (int): Number of keypoints K.
         num_classes (int): Number of class logits Q.
         layer_cfg (dict): Arguments of the layers; ``type`` defaults to
-            :class:`GroupAttentionDecoderLayer`.
-        init_cfg (dict, optional): See :class:`BaseModule`.
+            :class:`GroupAttentionDecoderLayer`. Layers of other types also
+            have the attributes ``embed_dims`` and ``num_levels``.
     """
 
-    def __init__(self,
-                 num_layers: int,
-                 num_keypoints: int,
-                 num_classes: int,
-                 layer_cfg: ConfigDict,
-                 init_cfg=None):
-        super().__init__(init_cfg)
+    def __init__(self, num_layers: int, num_keypoints: int, num_classes: int,
+                 layer_cfg: ConfigDict):
+        super().__init__()
         layer_cfg = dict(dict(type='GroupAttentionDecoderLayer'), **layer_cfg)
         self.layers = ModuleList(
             [MODELS.build(layer_cfg) for _ in range(num_layers)])
         embed_dims = self.layers[0].embed_dims
         self.embed_dims = embed_dims
+        self.num_levels = self.layers[0].num_levels
         self.num_keypoints = num_keypoints
 
         self.instance_embedding = nn.Embedding(1, embed_dims)

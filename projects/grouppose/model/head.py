@@ -8,15 +8,20 @@ import torch
 import torch.nn.functional as F
 from mmcv.ops import MultiScaleDeformableAttention
 from mmengine.config import ConfigDict
+from mmengine.model import initialize
+from mmengine.runner import autocast
 from mmengine.structures import InstanceData
 from mmpose.models.heads.transformer_heads.base_transformer_head import \
     TransformerHead
-from mmpose.models.heads.transformer_heads.transformers import (
-    DeformableDetrTransformerEncoder, PositionEmbeddingSineHW)
+from mmpose.models.heads.transformer_heads.transformers import \
+    PositionEmbeddingSineHW
 from mmpose.registry import KEYPOINT_CODECS, MODELS
-from mmpose.utils.typing import OptConfigType, OptSampleList, SampleList
+from mmpose.utils.typing import (Features, OptConfigType, OptSampleList,
+                                 SampleList)
 from torch import Tensor, nn
 
+from .deformable_attention import DeformableEncoder
+from .flip_test import predict_both_ways
 from .losses import SetCriterion
 from .targets import stack_targets
 
@@ -29,8 +34,7 @@ class GroupPoseHead(TransformerHead):
     class score each. K and the OKS sigmas come from the codec.
 
     Args:
-        encoder (dict): Arguments of MMPose's
-            ``DeformableDetrTransformerEncoder``.
+        encoder (dict): Arguments of :class:`DeformableEncoder`.
         decoder (dict): Config of the decoder; ``num_keypoints`` and
             ``num_classes`` are filled in.
         positional_encoding (dict): Arguments of MMPose's
@@ -47,13 +51,14 @@ class GroupPoseHead(TransformerHead):
             stands for people.
         query_selection (dict): Config of the query selection; its sizes are
             filled in. Defaults to :class:`PoseQuerySelection`.
-        init_cfg (dict, optional): See :class:`BaseModule`.
+        init_cfg (dict or list[dict], optional): What to do to the weights
+            after :meth:`init_weights`, see MMEngine's ``initialize``.
 
     Raises:
-        ValueError: If the codec's person label is not a class of the head.
+        ValueError: If the codec's person label is not a class of the head,
+            or widths or levels of the parts differ.
     """
 
-    # Everything is set by :meth:`init_weights`.
     default_init_cfg = None
 
     def __init__(self,
@@ -86,7 +91,7 @@ class GroupPoseHead(TransformerHead):
 
         self.positional_encoding = PositionEmbeddingSineHW(
             **positional_encoding)
-        self.encoder = DeformableDetrTransformerEncoder(**encoder)
+        self.encoder = DeformableEncoder(**encoder)
         embed_dims = self.encoder.embed_dims
         num_levels = self.encoder.layers[0].self_attn.num_levels
         self.level_embed = nn.Parameter(torch.empty(num_levels, embed_dims))
@@ -100,7 +105,35 @@ class GroupPoseHead(TransformerHead):
                 **sizes))
         self.decoder = MODELS.build(dict(decoder, **sizes))
         self.criterion = SetCriterion(matcher, loss_cls, loss_kpt, loss_oks)
+        self._check_sizes()
         self.init_weights()
+
+    def _check_sizes(self) -> None:
+        """Refuse parts that do not fit together."""
+        source = 'encoder.layer_cfg.self_attn_cfg'
+        width = self.encoder.embed_dims
+        if width % 4:
+            raise ValueError(f'GroupPoseHead: {source}.embed_dims is {width}, '
+                             'but must be a multiple of 4.')
+        widths = {
+            'encoder.layer_cfg.ffn_cfg.embed_dims':
+            self.encoder.layers[0].ffn.embed_dims,
+            'decoder.layer_cfg.embed_dims':
+            self.decoder.embed_dims,
+            '2 * positional_encoding.num_pos_feats':
+            2 * self.positional_encoding.num_pos_feats,
+        }
+        for field, other in widths.items():
+            if other != width:
+                raise ValueError(
+                    f'GroupPoseHead: {field} is {other}, but {source}.'
+                    f'embed_dims is {width}. Make them the same.')
+        levels = len(self.level_embed)
+        if self.decoder.num_levels != levels:
+            raise ValueError(
+                'GroupPoseHead: decoder.layer_cfg.num_levels is '
+                f'{self.decoder.num_levels}, but {source}.num_levels is '
+                f'{levels}. Make them the same.')
 
     def init_weights(self) -> None:
         """Initialize as the official program does.
@@ -108,6 +141,7 @@ class GroupPoseHead(TransformerHead):
         Matrices from Xavier's uniform distribution; the last layer of every
         pose head zero, so that poses start where their anchors are; class
         scores start at 0.01. The heads of all decoder layers start equal.
+        Last comes what ``init_cfg`` asks for.
         """
         parts = [self.encoder, self.decoder, self.query_selection.output]
         for part in parts:
@@ -135,6 +169,8 @@ class GroupPoseHead(TransformerHead):
         for first, *others in (class_embeds, pose_embeds):
             for other in others:
                 other.load_state_dict(first.state_dict())
+        if self.init_cfg:
+            initialize(self, self.init_cfg)
         self._is_init = True
 
     def forward_encoder(self,
@@ -167,12 +203,13 @@ class GroupPoseHead(TransformerHead):
         memory_mask = torch.cat([mask.flatten(1) for mask in masks], 1)
 
         # QUIRK T7: the valid part is read off the first row and column.
+        # Mixed precision is for features, not for geometry.
         valid_sizes = torch.stack([
             torch.stack([(~mask[:, 0]).sum(1), (~mask[:, :, 0]).sum(1)], -1)
             for mask in masks
-        ], 1).to(tokens.dtype)
+        ], 1).to(self.level_embed.dtype)
         spatial_shapes = [tuple(x.shape[-2:]) for x in feats]
-        sizes = tokens.new_tensor(spatial_shapes).flip(-1)
+        sizes = valid_sizes.new_tensor(spatial_shapes).flip(-1)
         valid_ratios = valid_sizes / sizes
         memory = self.encoder(
             query=tokens,
@@ -222,9 +259,9 @@ class GroupPoseHead(TransformerHead):
 
         Returns:
             dict[str, Tensor]: ``logits`` (O, B, N, Q) and ``keypoints``
-            (O, B, N, K, 2), normalized. In training, the O output sets are
-            the decoder's layers and then the encoder's proposals; otherwise
-            the last decoder layer alone.
+            (O, B, N, K, 2), normalized, both of the dtype of the weights.
+            In training, the O output sets are the decoder's layers and then
+            the encoder's proposals; otherwise the last decoder layer alone.
         """
         layers = range(len(hidden_states))
         if not self.training:
@@ -235,8 +272,10 @@ class GroupPoseHead(TransformerHead):
         if self.training:
             outputs.append((enc_logits, enc_keypoints))
         logits, keypoints = zip(*outputs)
+        dtype = self.level_embed.dtype
         return dict(
-            logits=torch.stack(logits), keypoints=torch.stack(keypoints))
+            logits=torch.stack(logits).to(dtype),
+            keypoints=torch.stack(keypoints).to(dtype))
 
     def loss(self,
              feats: Tuple[Tensor],
@@ -255,16 +294,27 @@ class GroupPoseHead(TransformerHead):
         """
         targets = stack_targets(batch_data_samples, self.sigmas)
         outputs = self.forward(feats, batch_data_samples)
-        return self.criterion(outputs['logits'], outputs['keypoints'], targets)
+        # Mixed precision ends here.
+        with autocast(device_type=self.sigmas.device.type, enabled=False):
+            return self.criterion(outputs['logits'], outputs['keypoints'],
+                                  targets)
 
     def predict(self,
-                feats: Tuple[Tensor],
+                feats: Features,
                 batch_data_samples: SampleList,
                 test_cfg: OptConfigType = {}) -> List[InstanceData]:
         """Predict the poses of a batch.
 
+        Options of ``test_cfg``:
+
+        - flip_test (bool): Predict the mirrored batch, too, and average the
+          poses on which both agree, see :func:`predict_both_ways`.
+        - score_thr (float): Least score of a pose.
+
         Args:
-            feats (tuple[Tensor]): L maps, (B, C, H_l, W_l).
+            feats (tuple[Tensor] | list[tuple[Tensor]]): L maps,
+                (B, C, H_l, W_l), and in a flip test those of the mirrored
+                batch, too.
             batch_data_samples (list[:obj:`PoseDataSample`]): With the sizes
                 of the images in their metainfo.
             test_cfg (dict): The model's test config.
@@ -275,15 +325,29 @@ class GroupPoseHead(TransformerHead):
             bbox_scores (n, ), best first.
 
         Raises:
-            NotImplementedError: If ``flip_test`` or ``multiscale_test`` is
-                on.
-            ValueError: If the data set has another number of keypoints.
+            NotImplementedError: If ``multiscale_test`` is on.
+            ValueError: If the data set has another number of keypoints, or
+                a flip test does not know which are left and right.
         """
-        for option in ('flip_test', 'multiscale_test'):
-            if test_cfg.get(option):
-                raise NotImplementedError(
-                    f'GroupPoseHead does not support {option}. Remove it '
-                    'from model.test_cfg.')
+        if test_cfg.get('multiscale_test'):
+            raise NotImplementedError(
+                'GroupPoseHead does not support multiscale_test. Remove it '
+                'from model.test_cfg.')
+        if test_cfg.get('flip_test'):
+            predictions = predict_both_ways(self._predict_poses, feats,
+                                            batch_data_samples, self.sigmas)
+        else:
+            predictions = self._predict_poses(feats, batch_data_samples)
+        if test_cfg.get('score_thr'):
+            predictions = [
+                instances[instances.bbox_scores >= test_cfg['score_thr']]
+                for instances in predictions
+            ]
+        return predictions
+
+    def _predict_poses(self, feats: Tuple[Tensor],
+                       batch_data_samples: SampleList) -> List[InstanceData]:
+        """What :meth:`predict` returns, without its options."""
         outputs = self.forward(feats, batch_data_samples)
 
         predictions = []

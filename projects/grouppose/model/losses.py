@@ -1,6 +1,8 @@
 """What a step is told: focal loss on all queries, L1 and OKS loss on the
 matched pairs, for every decoder layer and the encoder at once."""
-from typing import Dict, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Dict
 
 import torch
 from mmengine.config import ConfigDict
@@ -13,7 +15,8 @@ from .matcher import Matches, build_named
 from .targets import PoseTargets
 
 
-class MatchedPoses(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class MatchedPoses:
     """The poses of P matched pairs in each of O output sets.
 
     Attributes:
@@ -29,9 +32,11 @@ class MatchedPoses(NamedTuple):
     areas: Tensor
     sigmas: Tensor
 
+    @cached_property
     def oks(self) -> Tensor:
-        """OKS of every pair, (O, P)."""
-        return object_keypoint_similarity(*self)
+        """Tensor: OKS of every pair, computed once, (O, P)."""
+        return object_keypoint_similarity(self.pred, self.gt, self.visible,
+                                          self.areas, self.sigmas)
 
 
 @MODELS.register_module()
@@ -69,7 +74,7 @@ class KeypointOKSLoss(nn.Module):
 
     def forward(self, poses: MatchedPoses) -> Tensor:
         """Weighted loss of every pair, (O, P)."""
-        return self.loss_weight * (1 - poses.oks().clamp(min=self.min_oks))
+        return self.loss_weight * (1 - poses.oks.clamp(min=self.min_oks))
 
 
 class SetCriterion(nn.Module):
@@ -101,8 +106,9 @@ class SetCriterion(nn.Module):
         encoder's proposals.
 
         Args:
-            logits (Tensor): Class logits, (O, B, N, Q).
-            keypoints (Tensor): Normalized coordinates, (O, B, N, K, 2).
+            logits (Tensor): Class logits, float32, (O, B, N, Q).
+            keypoints (Tensor): Normalized coordinates, float32,
+                (O, B, N, K, 2).
             targets (PoseTargets): The people of the batch.
 
         Returns:
@@ -112,7 +118,6 @@ class SetCriterion(nn.Module):
             encoder; and ``matched_oks``, the mean OKS of the last layer's
             pairs, where the batch has any.
         """
-        logits, keypoints = logits.float(), keypoints.float()
         matches = self.matcher(logits, keypoints, targets)
         poses = self._gather(keypoints, targets, matches)
 
@@ -132,7 +137,7 @@ class SetCriterion(nn.Module):
             for name, term in zip(('loss_cls', 'loss_kpt', 'loss_oks'), terms):
                 losses[prefix + name] = term
         if poses.areas.numel():
-            losses['matched_oks'] = poses.oks().detach()[-2].mean()
+            losses['matched_oks'] = poses.oks.detach()[-2].mean()
         return losses
 
     @staticmethod

@@ -64,14 +64,14 @@ class KeypointQueryMatcher:
         """Match all output sets of a step.
 
         Args:
-            logits (Tensor): Class logits, (O, B, N, Q).
-            keypoints (Tensor): Normalized coordinates, (O, B, N, K, 2).
+            logits (Tensor): Class logits, float32, (O, B, N, Q).
+            keypoints (Tensor): Normalized coordinates, float32,
+                (O, B, N, K, 2).
             targets (PoseTargets): The people of the batch.
 
         Returns:
             Matches: On the device of ``logits``.
         """
-        logits, keypoints = logits.float(), keypoints.float()
         cost = sum(term(logits, keypoints, targets) for term in self.costs)
         # Non-finite predictions must not stop the assignment here: they stay
         # in the loss, where the runner or the gradient scaler handles them.

@@ -4,6 +4,7 @@ from typing import Dict, List
 
 import torch
 from mmengine.model import BaseModule
+from mmengine.runner import autocast
 from mmpose.models.heads.transformer_heads.transformers.utils import FFN
 from mmpose.registry import MODELS
 from torch import Tensor, nn
@@ -19,16 +20,11 @@ class PoseQuerySelection(BaseModule):
         num_keypoints (int): Number of keypoints K.
         num_classes (int): Number of class logits Q.
         embed_dims (int): Width C.
-        init_cfg (dict, optional): See :class:`BaseModule`.
     """
 
-    def __init__(self,
-                 num_queries: int,
-                 num_keypoints: int,
-                 num_classes: int,
-                 embed_dims: int,
-                 init_cfg=None):
-        super().__init__(init_cfg)
+    def __init__(self, num_queries: int, num_keypoints: int, num_classes: int,
+                 embed_dims: int):
+        super().__init__()
         self.num_queries = num_queries
         self.num_keypoints = num_keypoints
         self.output = nn.Linear(embed_dims, embed_dims)
@@ -60,7 +56,9 @@ class PoseQuerySelection(BaseModule):
                                               spatial_shapes)
         tokens = memory.masked_fill(~usable[..., None], 0)
         tokens = self.norm(self.output(tokens))
-        logits = self.class_embed(tokens)
+        # Half precision has too few numbers to rank thousands of tokens by.
+        with autocast(device_type=tokens.device.type, enabled=False):
+            logits = self.class_embed(tokens.to(self.class_embed.weight.dtype))
 
         # QUIRK T6: tokens that are not usable stay in the competition, and
         # the score is the best of all classes, the background one too.

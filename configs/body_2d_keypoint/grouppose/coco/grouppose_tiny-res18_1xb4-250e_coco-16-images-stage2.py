@@ -1,8 +1,9 @@
 _base_ = './grouppose_tiny-res18_1xb4-500e_coco-16-images.py'
 
 # The second stage: people are found again, the last pixels are not right yet.
-# It starts from the weights of the first stage: give them by
-# --cfg-options load_from=CHECKPOINT.
+# It starts from the weights of the first stage, and does not start without.
+load_from = ('work_dirs/grouppose_tiny-res18_1xb4-500e_coco-16-images/'
+             'epoch_500.pth')
 
 model = dict(
     # four images are too few for statistics that hold in evaluation, so those

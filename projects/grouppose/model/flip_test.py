@@ -1,0 +1,123 @@
+"""Flip test: predict a batch and its mirror image, and merge the poses."""
+from typing import Callable, List, Tuple
+
+import numpy as np
+import torch
+from mmengine.structures import InstanceData
+from mmpose.structures import PoseDataSample
+from mmpose.utils.typing import SampleList
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from ..oks import object_keypoint_similarity
+
+# Poses that are less similar than this are not taken for the same person.
+MIN_OKS = 0.5
+
+
+def predict_both_ways(predict: Callable, feats: List[Tuple[Tensor]],
+                      samples: SampleList,
+                      sigmas: Tensor) -> List[InstanceData]:
+    """Merge what is predicted from a batch and from its mirror image.
+
+    MMPose mirrors the padded batch as a whole, so that an image narrower than
+    its batch gets its padding on the left. That padding is then counted as a
+    blank part of the image: coordinates need no shift by fractions of a cell
+    of the feature maps, and return exactly.
+
+    Args:
+        predict (Callable): Makes instances of maps and samples, see
+            :meth:`GroupPoseHead.predict`.
+        feats (list[tuple[Tensor]]): Maps of the batch, and of the mirrored
+            one.
+        samples (list[:obj:`PoseDataSample`]): Of the batch as it is.
+        sigmas (Tensor): OKS sigmas, (K, ).
+
+    Returns:
+        list[InstanceData]: For each image, see :func:`merge_instances`.
+
+    Raises:
+        ValueError: If a sample has no ``flip_indices``.
+    """
+    mirrored_samples = []
+    for sample in samples:
+        meta = sample.metainfo
+        if 'flip_indices' not in meta:
+            raise ValueError(
+                f'{meta.get("img_path")}: flip_test needs `flip_indices`. '
+                'Add it to meta_keys of PackPoseInputs in the test pipeline.')
+        size = (meta['img_shape'][0], meta['batch_input_shape'][1])
+        mirrored_samples.append(
+            PoseDataSample(metainfo=dict(meta, img_shape=size)))
+
+    straight = predict(feats[0], samples)
+    mirrored = predict(feats[1], mirrored_samples)
+    return [
+        merge_instances(instances, mirror(others, sample.metainfo),
+                        sigmas) for instances, others, sample in zip(
+                            straight, mirrored, mirrored_samples)
+    ]
+
+
+def mirror(instances: InstanceData, meta: dict) -> InstanceData:
+    """Mirror the poses in an image.
+
+    Args:
+        instances (InstanceData): keypoints in pixels of the input image,
+            (n, K, 2), keypoint_scores (n, K) and bbox_scores (n, ).
+        meta (dict): Of the image: ``img_shape``, ``flip_indices``, and
+            ``input_size`` and ``input_scale`` (w, h).
+
+    Returns:
+        InstanceData: As in training, where x becomes w - 1 - x in pixels of
+        the original image, see :class:`PoseRandomFlip`.
+    """
+    order = meta['flip_indices']
+    original_pixel = meta['input_size'][0] / meta['input_scale'][0]
+    keypoints = instances.keypoints[:, order].copy()
+    keypoints[..., 0] = (
+        meta['img_shape'][1] - original_pixel - keypoints[..., 0])
+    return InstanceData(
+        keypoints=keypoints,
+        keypoint_scores=instances.keypoint_scores[:, order],
+        bbox_scores=instances.bbox_scores)
+
+
+def merge_instances(instances: InstanceData, others: InstanceData,
+                    sigmas: Tensor) -> InstanceData:
+    """Average the poses that two predictions of an image agree on.
+
+    Each instance has at most one partner: pairs are chosen to maximize the
+    sum of OKS times both scores over all pairs of an OKS of at least 0.5.
+    The scores keep a confident pose from being paired with a duplicate of
+    its partner. OKS is taken relative to the area of the first pose's box.
+    Keypoints and scores of a pair are averaged. Instances without a partner
+    stay as they are; those of ``others`` are dropped.
+
+    Args:
+        instances (InstanceData): keypoints in pixels (n, K, 2),
+            keypoint_scores (n, K) and bbox_scores (n, ).
+        others (InstanceData): The other prediction, in the same pixels.
+        sigmas (Tensor): OKS sigmas, (K, ).
+
+    Returns:
+        InstanceData: n instances, best first.
+    """
+    keypoints = torch.from_numpy(instances.keypoints)
+    sides = keypoints.amax(1) - keypoints.amin(1)
+    oks = object_keypoint_similarity(
+        torch.from_numpy(others.keypoints), keypoints[:, None],
+        torch.ones_like(keypoints[:, None, :, 0]),
+        sides.prod(1)[:, None], sigmas.cpu()).numpy()
+    gain = oks * np.outer(instances.bbox_scores, others.bbox_scores)
+    gain = np.where(oks >= MIN_OKS, np.nan_to_num(gain), 0)
+    rows, columns = linear_sum_assignment(gain, maximize=True)
+    agree = gain[rows, columns] > 0
+    rows, columns = rows[agree], columns[agree]
+
+    merged = instances.clone()
+    for key in ('keypoints', 'keypoint_scores', 'bbox_scores'):
+        values = merged[key].copy()
+        values[rows] = (values[rows] + others[key][columns]) / 2
+        merged.set_field(values, key)
+    return merged[np.argsort(-merged.bbox_scores, kind='stable')]
