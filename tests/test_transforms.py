@@ -1,11 +1,9 @@
 """The pipeline follows the official data rules to the pixel."""
-import cv2
 import numpy as np
 import pytest
 from mmpose.registry import TRANSFORMS
 
-from projects.grouppose.data.transforms import (LoadPoseImage,
-                                                PoseInstanceFilter,
+from projects.grouppose.data.transforms import (PoseInstanceFilter,
                                                 PoseRandomCrop, PoseRandomFlip,
                                                 PoseResize, resized_size)
 
@@ -216,27 +214,20 @@ def test_area_falls_back_to_the_box():
     np.testing.assert_array_equal(results['area'], (500, 10 * 40))
 
 
-def test_missing_image(tmp_path):
-    path = str(tmp_path / 'absent.jpg')
-    with pytest.raises(FileNotFoundError, match='absent.jpg.*data_prefix'):
-        LoadPoseImage()(dict(img_path=path))
-
-
-@pytest.mark.parametrize('content', [b'', b'not an image'])
-def test_unreadable_image(tmp_path, content):
-    path = tmp_path / 'broken.jpg'
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match='broken.jpg.*cannot be decoded'):
-        LoadPoseImage()(dict(img_path=str(path)))
-
-
-def test_image_is_decoded_as_stored(tmp_path):
-    path = str(tmp_path / 'image.png')
-    img = np.random.randint(0, 256, (8, 6, 3), dtype=np.uint8)
-    cv2.imwrite(path, img)
-    results = LoadPoseImage()(dict(img_path=path))
-    np.testing.assert_array_equal(results['img'], img)
-    assert results['img_shape'] == results['ori_shape'] == (8, 6)
+@pytest.mark.parametrize('size, expected', [
+    ((1, 1), (800, 800)),
+    ((5000, 1), (1333, 1)),
+    ((1, 5000), (1, 1333)),
+    ((2666, 1), (1333, 1)),
+    ((1000, 1), (1000, 1)),
+    ((2000, 3), (1333, 2)),
+])
+def test_resized_to_at_least_a_pixel(size, expected):
+    assert resized_size(size, 800, 1333) == expected
+    img = np.zeros((*size[::-1], 3), dtype=np.uint8)
+    results = dict(img=img, img_shape=size[::-1], ori_shape=size[::-1])
+    results = PoseResize(800, 1333)(results)
+    assert results['img'].shape[1::-1] == expected
 
 
 @pytest.mark.parametrize('config', [

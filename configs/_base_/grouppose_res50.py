@@ -74,4 +74,4 @@ model = dict(
             loss_weight=2.0),
         loss_kpt=dict(type='KeypointL1Loss', loss_weight=10.0),
         loss_oks=dict(type='KeypointOKSLoss', loss_weight=4.0)),
-    test_cfg=dict())
+    test_cfg=dict(score_thr=0.0))  # MMPose's inferencer sets it to bbox_thr

@@ -1,5 +1,5 @@
-"""From an annotated image to what the network sees: load, drop unusable
-instances, flip, resize and crop, by the rules of Group Pose.
+"""From an annotated image to what the network sees: drop unusable instances,
+flip, resize and crop, by the rules of Group Pose.
 
 All transforms keep ``img``, ``img_shape``, ``keypoints``, ``bbox`` (xyxy) and
 ``area`` in step, and work without annotations. MMPose's own ones differ in
@@ -11,44 +11,7 @@ import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
-from mmpose.datasets.transforms import LoadImage
 from mmpose.registry import TRANSFORMS
-
-
-@TRANSFORMS.register_module()
-class LoadPoseImage(LoadImage):
-    """MMPose's ``LoadImage`` with one clear error for a bad file.
-
-    Decodes to BGR and ignores the EXIF orientation, which COCO's annotations
-    do not follow either.
-
-    Args:
-        color_type (str): How to decode, see mmcv. Defaults to
-            'color_ignore_orientation'.
-        kwargs: Other arguments of ``LoadImage``.
-
-    Raises:
-        FileNotFoundError: If the file is missing.
-        ValueError: If it cannot be decoded.
-    """
-
-    def __init__(self, color_type: str = 'color_ignore_orientation', **kwargs):
-        super().__init__(color_type=color_type, **kwargs)
-
-    def transform(self, results: dict) -> dict:
-        """Load ``results['img']`` from ``results['img_path']``."""
-        path = results.get('img_path')
-        try:
-            return super().transform(results)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f'{path}: image not found. Check `data_root` and '
-                '`data_prefix` of the data set, or remove the image from '
-                'the annotation file.') from error
-        except Exception as error:
-            raise ValueError(
-                f'{path}: cannot be decoded as an image. Replace the file, '
-                'or remove the image from the annotation file.') from error
 
 
 @TRANSFORMS.register_module()
@@ -275,12 +238,15 @@ def resized_size(size: Tuple[int, int],
         max_size (int, optional): Limit of the longer side.
 
     Returns:
-        tuple[int]: Width and height, each at least one pixel.
+        tuple[int]: Width and height, each at least one pixel: an image that
+        is too narrow for the limit becomes a line of ``max_size`` pixels.
     """
     width, height = size
     short, long = min(size), max(size)
     if max_size is not None and long / short * short_side > max_size:
-        short_side = max(int(round(max_size * short / long)), 1)
+        short_side = int(round(max_size * short / long))
+        if short_side < 1:
+            return (1, max_size) if width < height else (max_size, 1)
     if short == short_side:
         return width, height
     if width < height:

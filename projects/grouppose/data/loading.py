@@ -1,0 +1,131 @@
+"""From an image file to pixels: as annotations mean them in a data set, and
+as an image viewer shows them anywhere else."""
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+from mmcv.transforms import LoadImageFromFile
+from mmengine import fileio
+from mmpose.datasets.transforms import LoadImage
+from mmpose.registry import TRANSFORMS
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+# What Pillow raises for files that are broken in one way or another.
+BROKEN = (OSError, EOFError, IndexError, SyntaxError, TypeError, ValueError,
+          struct.error, zlib.error, Image.DecompressionBombError)
+
+
+@TRANSFORMS.register_module()
+class LoadPoseImage(LoadImage):
+    """MMPose's ``LoadImage`` with one clear error for a bad file.
+
+    Images of a data set are decoded to BGR without following their EXIF
+    orientation, as the annotations of COCO want. Other images, which an
+    inferencer passes by their path and which have no ``img_id``, are read
+    with :func:`read_image`, so that poses are where a viewer shows people.
+    An image that is passed as an array is taken as it is; a gray one gets
+    three channels.
+
+    Args:
+        color_type (str): How to decode images of a data set, see mmcv.
+            Defaults to 'color_ignore_orientation'.
+        kwargs: Other arguments of ``LoadImage``.
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+        ValueError: If it cannot be decoded, or an array is no image.
+    """
+
+    def __init__(self, color_type: str = 'color_ignore_orientation', **kwargs):
+        super().__init__(color_type=color_type, **kwargs)
+
+    def transform(self, results: dict) -> dict:
+        """Load ``results['img']`` from ``results['img_path']``."""
+        if 'img' not in results and 'img_id' in results:
+            return self._load_annotated(results)
+        if 'img' not in results:
+            results['img'] = read_image(results['img_path'], self.backend_args)
+        results['img'] = _three_channels(results['img'])
+        return super().transform(results)
+
+    def _load_annotated(self, results: dict) -> dict:
+        path = results['img_path']
+        try:
+            # Not that of LoadImage, which makes all errors look the same.
+            return LoadImageFromFile.transform(self, results)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f'{path}: image not found. Check `data_root` and '
+                '`data_prefix` of the data set, or remove the image from '
+                'the annotation file.') from error
+        except (AssertionError, cv2.error, UnidentifiedImageError) as error:
+            raise ValueError(
+                f'{path}: cannot be decoded as an image. Replace the file, '
+                'convert it to JPEG or PNG, or remove the image from the '
+                'annotation file.') from error
+
+
+def read_image(path: str, backend_args: dict = None) -> np.ndarray:
+    """Read an image as a viewer shows it.
+
+    It is turned and mirrored as its EXIF orientation says. Transparent parts
+    show white paper. 16 bits a channel are scaled to 8. Of an animation, the
+    first picture is read.
+
+    Args:
+        path (str): File or URL.
+        backend_args (dict, optional): Of MMEngine's file backend.
+
+    Returns:
+        np.ndarray: BGR, uint8, (H, W, 3).
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be decoded.
+    """
+    content = fileio.get(path, backend_args)
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            rgb = _to_rgb(ImageOps.exif_transpose(image))
+    except BROKEN as error:
+        # The message of this one names an object in memory.
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = 'unknown format' if unknown else error
+        raise ValueError(
+            f'{path}: cannot be decoded as an image ({reason}). Replace the '
+            'file, or convert it to JPEG or PNG.') from error
+    return np.ascontiguousarray(np.asarray(rgb)[..., ::-1])
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Convert an image of any mode."""
+    if image.mode == 'F':
+        raise ValueError('floating-point pixels have no defined white')
+    if image.mode.startswith('I'):
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() >= 2**16:
+            raise ValueError('more than 16 bits a pixel')
+        image = Image.fromarray((values >> 8).astype(np.uint8))
+    if image.mode[-1] in 'Aa' or 'transparency' in image.info:
+        image = image.convert('RGBA')
+        paper = Image.new('RGBA', image.size, 'white')
+        image = Image.alpha_composite(paper, image)
+    return image.convert('RGB')
+
+
+def _three_channels(img: np.ndarray) -> np.ndarray:
+    """Check an image that was passed as an array."""
+    if isinstance(img, np.ndarray) and img.dtype == np.uint8 and img.size:
+        if img.ndim == 2:
+            img = img[..., None]
+        if img.ndim == 3 and img.shape[2] == 1:
+            img = np.repeat(img, 3, axis=2)
+        if img.ndim == 3 and img.shape[2] == 3:
+            return img
+    found = type(img).__name__
+    if isinstance(img, np.ndarray):
+        found = f'{img.dtype} of shape {img.shape}'
+    raise ValueError('An image that is passed as an array must be uint8, BGR '
+                     f'(H, W, 3) or gray (H, W), but this is {found}.')

@@ -1,0 +1,20 @@
+"""Poses of any image, without a data set::
+
+    from projects.grouppose.inference import load_model, predict, read_image
+
+    model = load_model('CONFIG.py', 'CHECKPOINT.pth')
+    sample, = predict(model, [read_image('people.jpg')])
+
+``sample.pred_instances`` then holds numpy arrays, best person first:
+``keypoints`` (n, K, 2) in pixels of the image and ``bbox_scores`` (n, ).
+``tools/infer.py`` does the same for folders, videos and cameras.
+"""
+from ..data.loading import read_image
+from .model import load_model, predict
+from .results import PictureFiles, PoseDrawer, ResultFile, coco_results
+from .sources import ImageFile, Video, Webcam, find_sources
+
+__all__ = [
+    'ImageFile', 'PictureFiles', 'PoseDrawer', 'ResultFile', 'Video', 'Webcam',
+    'coco_results', 'find_sources', 'load_model', 'predict', 'read_image'
+]

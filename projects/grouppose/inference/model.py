@@ -1,0 +1,109 @@
+"""A trained model from a config and a checkpoint, and what it predicts."""
+from typing import List, Optional, Sequence, Union
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmpose.apis import init_model
+from mmpose.structures import PoseDataSample
+from torch import Tensor, nn
+
+from ..checkpoint import compare_with_model
+from ..safe_loading import load_weights
+
+CONVERTER = 'tools/model_converters/official_to_mmpose.py'
+
+
+def load_model(config: Union[str, Config],
+               checkpoint: str,
+               device: Optional[str] = None) -> nn.Module:
+    """Build a model and fill it with the weights of a checkpoint.
+
+    Unlike MMPose's ``init_model``, it executes nothing that the checkpoint
+    says, and takes only weights that fill the model exactly.
+
+    Args:
+        config (str | Config): Config of the model, or its file.
+        checkpoint (str): File with its weights, from training or from
+            ``official_to_mmpose.py``.
+        device (str, optional): Where it computes, e.g. 'cuda:1'. Defaults to
+            the first GPU, or the CPU if there is none.
+
+    Returns:
+        nn.Module: The model in evaluation mode, with ``cfg`` and
+        ``dataset_meta``.
+
+    Raises:
+        FileNotFoundError: If the config or checkpoint is missing.
+        ValueError: If the config describes no model with a test pipeline, or
+            the checkpoint cannot be read or does not fit the model.
+    """
+    name = config if isinstance(config, str) else config.filename
+    if isinstance(config, str):
+        config = Config.fromfile(config)
+    for field in ('model', 'test_dataloader'):
+        if not config.get(field):
+            raise ValueError(f'{name}: `{field}` is missing. Give the config '
+                             'that the model was trained with.')
+    weights = _read_weights(checkpoint)
+    if device is None:
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    model = init_model(config, device=device)
+
+    problems = compare_with_model(weights, model)
+    if problems:
+        lines = [f'  {entry}: {what}' for entry, what in problems[:8]]
+        raise ValueError('\n'.join([
+            f'{checkpoint} does not fit {name}: {len(problems)} entries '
+            f'differ, the model has {len(model.state_dict())}.', *lines,
+            '  ...' if len(problems) > len(lines) else '',
+            'Give the config that the checkpoint was trained with.'
+        ]))
+    model.load_state_dict(weights)
+    return model
+
+
+@torch.no_grad()
+def predict(model: nn.Module,
+            images: Sequence[np.ndarray]) -> List[PoseDataSample]:
+    """Find the people in a batch of images.
+
+    The images of a batch influence each other slightly through their
+    padding, unless they have the same size.
+
+    Args:
+        model (nn.Module): From :func:`load_model`.
+        images (Sequence[np.ndarray]): BGR, uint8, (H, W, 3), from
+            :func:`read_image` or OpenCV.
+
+    Returns:
+        list[PoseDataSample]: For each image, with ``pred_instances`` of
+        numpy arrays, best first: ``keypoints`` in pixels of the image
+        (n, K, 2), ``keypoint_scores`` (n, K) and ``bbox_scores`` (n, ).
+    """
+    pipeline = Compose(model.cfg.test_dataloader.dataset.pipeline)
+    data = [pipeline(dict(model.dataset_meta, img=image)) for image in images]
+    return model.test_step(pseudo_collate(data))
+
+
+def _read_weights(checkpoint: str) -> dict:
+    """Weights by name; an official checkpoint is sent to the converter."""
+    try:
+        weights = load_weights(checkpoint, 'state_dict')
+    except ValueError:
+        try:
+            weights = load_weights(checkpoint, 'model')
+        except ValueError:
+            weights = {}
+        if not _is_official(weights):
+            raise
+    if _is_official(weights):
+        raise ValueError(
+            f'{checkpoint} is a checkpoint of the official program. Convert '
+            f'it first: python {CONVERTER} {checkpoint} CONVERTED.pth')
+    return weights
+
+
+def _is_official(weights: dict[str, Tensor]) -> bool:
+    return any(name.startswith('transformer.') for name in weights)

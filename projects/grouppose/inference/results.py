@@ -1,0 +1,196 @@
+"""What inference leaves behind: a JSON file of poses and pictures of them.
+
+Both are written as results come, so that nothing is lost when work stops.
+"""
+import json
+import os
+import os.path as osp
+from typing import List, Sequence
+
+import cv2
+import numpy as np
+from mmengine.structures import InstanceData
+from mmpose.visualization import PoseLocalVisualizer
+
+from ..visualization import draw_poses
+from .sources import ImageFile, Source
+
+
+class ResultFile:
+    """A JSON list that is complete and valid after every :meth:`extend`.
+
+    Args:
+        path (str): File to write; one that exists is replaced.
+    """
+
+    def __init__(self, path: str):
+        self._file = open(path, 'wb')
+        self._end = self._file.write(b'[')
+        self._empty = True
+        self.extend([])
+
+    def extend(self, entries: Sequence[dict]) -> None:
+        """Append entries, one a line."""
+        lines = [
+            json.dumps(entry, ensure_ascii=False, allow_nan=False)
+            for entry in entries
+        ]
+        text = ',\n'.join(lines).encode()
+        if lines:
+            text = (b'\n' if self._empty else b',\n') + text
+            self._empty = False
+        # The closing bracket is overwritten by what comes next.
+        self._file.seek(self._end)
+        self._file.write(text + b'\n]\n')
+        self._file.flush()
+        self._end += len(text)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def coco_results(instances: InstanceData, **fields) -> List[dict]:
+    """Poses in COCO's result format.
+
+    Args:
+        instances (InstanceData): Of numpy arrays, from :func:`predict`.
+        fields: What else each entry gets, such as ``image_id``.
+
+    Returns:
+        list[dict]: For each pose the fields, ``category_id`` 1,
+        ``keypoints`` [x1, y1, s1, x2, ...] in pixels with their scores,
+        ``score``, and ``bbox`` [x, y, w, h], which is the extent of the
+        keypoints: the model predicts no boxes.
+    """
+    keypoints = instances.keypoints
+    triplets = np.dstack([keypoints.round(2), instances.keypoint_scores])
+    return [
+        dict(
+            fields,
+            category_id=1,
+            keypoints=_rounded(values.ravel(), 4),
+            score=round(float(score), 4),
+            bbox=_rounded(bbox, 2)) for values, score, bbox in zip(
+                triplets, instances.bbox_scores, _extents(keypoints))
+    ]
+
+
+def _extents(keypoints: np.ndarray) -> np.ndarray:
+    """Boxes [x, y, w, h] around poses (n, K, 2)."""
+    low, high = keypoints.min(1), keypoints.max(1)
+    return np.concatenate([low, high - low], axis=1)
+
+
+def _rounded(values: np.ndarray, digits: int) -> list:
+    return [round(float(value), digits) for value in values]
+
+
+class PoseDrawer:
+    """Draws poses in the colors of the data set.
+
+    Args:
+        dataset_meta (dict): Metainfo with colors and skeleton.
+        with_boxes (bool): Draw the extents of the poses, too.
+    """
+
+    def __init__(self, dataset_meta: dict, with_boxes: bool = False):
+        self.visualizer = PoseLocalVisualizer()
+        self.visualizer.set_dataset_meta(dataset_meta)
+        self.with_boxes = with_boxes
+
+    def draw(self, image: np.ndarray, instances: InstanceData) -> np.ndarray:
+        """Draw poses with lines that suit the size of the image.
+
+        Args:
+            image (np.ndarray): BGR, uint8, (H, W, 3).
+            instances (InstanceData): Of numpy arrays, in pixels of it.
+
+        Returns:
+            np.ndarray: BGR, uint8, (H, W, 3).
+        """
+        width = max(1, round(float(np.hypot(*image.shape[:2])) / 400))
+        self.visualizer.line_width = width
+        self.visualizer.radius = max(1, round(1.5 * width))
+        keypoints = instances.keypoints
+        visible = np.ones(keypoints.shape[:2])
+        picture = np.ascontiguousarray(
+            draw_poses(self.visualizer, image, keypoints, visible))
+        if self.with_boxes:
+            for x, y, w, h in _extents(keypoints).round().astype(int).tolist():
+                cv2.rectangle(picture, (x, y), (x + w, y + h), (0, 255, 255),
+                              width)
+        return picture
+
+
+class PictureFiles:
+    """Writes an image or a video for each source.
+
+    Images become JPEG if they were, else PNG; videos become MP4. Files have
+    the names of their sources; a second ``a.jpg`` becomes ``a-2.jpg``, and
+    no source is ever overwritten.
+
+    Args:
+        folder (str): Where to write, made if missing.
+        sources (Sequence[Source]): All that will be written.
+    """
+
+    def __init__(self, folder: str, sources: Sequence[Source]):
+        os.makedirs(folder, exist_ok=True)
+        self._paths = _output_paths(folder, sources)
+        self._source = self._video = None
+
+    def write(self, source: Source, picture: np.ndarray) -> None:
+        """Write an image, or the next frame of a video.
+
+        Args:
+            source (Source): Where it comes from.
+            picture (np.ndarray): BGR, uint8, (H, W, 3).
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        path = self._paths[source]
+        if isinstance(source, ImageFile):
+            written = cv2.imwrite(path, picture)
+        else:
+            if source is not self._source:
+                self.close()
+                self._source = source
+                self._video = cv2.VideoWriter(path,
+                                              cv2.VideoWriter_fourcc(*'mp4v'),
+                                              source.fps, picture.shape[1::-1])
+            written = self._video.isOpened()
+            self._video.write(picture)
+        if not written:
+            raise OSError(f'{path} cannot be written')
+
+    def close(self) -> None:
+        """Finish the video that is being written, if any."""
+        if self._video is not None:
+            self._video.release()
+
+
+def _output_paths(folder: str, sources: Sequence[Source]) -> dict:
+    """The file that each source is drawn to, all different."""
+    taken = {_key(source.name) for source in sources}
+    paths = {}
+    for source in sources:
+        stem, suffix = osp.splitext(osp.basename(source.name))
+        if not isinstance(source, ImageFile):
+            suffix = '.mp4'
+        elif suffix.lower() not in ('.jpg', '.jpeg'):
+            suffix = '.png'
+        path = osp.join(folder, stem + suffix)
+        number = 1
+        while _key(path) in taken:
+            number += 1
+            path = osp.join(folder, f'{stem}-{number}{suffix}')
+        taken.add(_key(path))
+        paths[source] = path
+    return paths
+
+
+def _key(path: str) -> str:
+    """The same for all names of a file, on any file system."""
+    return osp.realpath(path).casefold()
