@@ -23,6 +23,33 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def read(path: str) -> dict:
+    """Read an annotation file.
+
+    Args:
+        path (str): COCO-format annotations.
+
+    Returns:
+        dict: With the lists ``images`` and ``annotations``.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is no such file.
+    """
+    with open(path) as file:
+        try:
+            content = json.load(file)
+        except ValueError as error:
+            raise ValueError(f'not valid JSON ({error})') from error
+    for field, key in (('images', 'id'), ('annotations', 'image_id')):
+        entries = content.get(field) if isinstance(content, dict) else None
+        if not isinstance(entries, list) or not all(
+                isinstance(entry, dict) and key in entry for entry in entries):
+            raise ValueError('not a COCO-format annotation file: it needs a '
+                             f'list `{field}` of objects with `{key}`')
+    return content
+
+
 def select(content: dict,
            num_images: int,
            max_people: Optional[int] = None) -> dict:
@@ -59,13 +86,16 @@ def select(content: dict,
 
 def main() -> None:
     args = parse_args()
+    path = args.src
     try:
-        with open(args.src) as file:
-            content = select(json.load(file), args.num_images, args.max_people)
+        content = select(read(args.src), args.num_images, args.max_people)
+        path = args.dst
         with open(args.dst, 'w') as file:
             json.dump(content, file)
-    except (OSError, ValueError, KeyError) as error:
-        sys.exit(f'select_images.py: {args.src}: {error!r}')
+    except OSError as error:
+        sys.exit(f'select_images.py: {path}: {error.strerror or error}')
+    except ValueError as error:
+        sys.exit(f'select_images.py: {path}: {error}')
     print(f'{args.dst}: {len(content["images"])} images, '
           f'{len(content["annotations"])} annotations')
 

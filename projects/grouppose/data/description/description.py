@@ -1,0 +1,161 @@
+"""The whole way from annotation files to a folder that training starts from:
+:func:`describe`."""
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Union
+
+from .coco_file import KeypointFile
+from .dataset_info import DatasetInfo, describe_keypoints
+from .findings import format_findings
+from .images import check_file, check_match, check_overlap
+from .people import check_people
+from .sigmas import estimate_sigmas
+from .training_config import (HERE, PUBLISHED, SMALL, Split, format_config,
+                              split_content)
+
+
+@dataclass
+class Description:
+    """What there is to say about a data set.
+
+    Args:
+        report (str): The report, in Markdown.
+        files (dict[str, str]): Name and text of the files that make the data
+            set ready for training; none if it is not.
+    """
+    report: str
+    files: Dict[str, str]
+
+    @property
+    def ready(self) -> bool:
+        """bool: Whether training would accept the data set."""
+        return bool(self.files)
+
+    def write(self, folder: Path) -> List[Path]:
+        """Write the report and the files; return their paths."""
+        folder.mkdir(parents=True, exist_ok=True)
+        contents = dict(self.files, **{'report.md': self.report})
+        for name, text in contents.items():
+            (folder / name).write_text(text)
+        return [folder / name for name in contents]
+
+
+def describe(ann_file: Union[str, Path],
+             folder: Union[str, Path],
+             images: Optional[str] = None,
+             val_ann: Optional[str] = None,
+             val_images: Optional[str] = None,
+             category: Optional[str] = None,
+             redundant: Optional[str] = None,
+             small: bool = False,
+             epochs: Optional[int] = None,
+             val_part: float = 0.1,
+             seed: int = 0) -> Description:
+    """Describe a data set and check it.
+
+    Args:
+        ann_file (str | Path): COCO-format keypoint annotations.
+        folder (str | Path): Where the results will be written; its name
+            becomes that of the data set.
+        images (str, optional): Folder of the images. Defaults to that of the
+            annotations, and then the images are not looked at.
+        val_ann (str, optional): Annotations to evaluate on. Defaults to a
+            part of ``ann_file``.
+        val_images (str, optional): Their images. Defaults to ``images``.
+        category (str, optional): The category to keep. Defaults to all.
+        redundant (str, optional): Annotations of the same people by others,
+            to measure sigmas. Defaults to those of ``ann_file`` that share
+            an ``instance_id``.
+        small (bool): Start from the small model for a CPU instead of the
+            published one. Defaults to False.
+        epochs (int, optional): Epochs to train for, see
+            :func:`format_config`.
+        val_part (float): Part of the images to evaluate on. Defaults to 0.1.
+        seed (int): Seed of the split. Defaults to 0.
+
+    Returns:
+        Description: The report and the files to write.
+
+    Raises:
+        FileNotFoundError: If an annotation file is missing.
+        ValueError: If one is no keypoint file.
+    """
+    folder = Path(folder)
+    name = folder.resolve().name
+    train = KeypointFile.read(ann_file, category)
+    second = KeypointFile.read(redundant, category) if redundant else train
+    info, findings = describe_keypoints(train, name,
+                                        estimate_sigmas(train, second))
+    findings += [*check_people(train, info), *check_file(train, images)]
+    parts = [_introduce(train), _keypoint_table(train, info)]
+    parts.append(format_findings(findings))
+    val = None
+    if val_ann is not None:
+        val = KeypointFile.read(val_ann, category)
+        val_images = val_images or images
+        more = check_match(train, val)
+        if not more:
+            more = [
+                *check_people(val, info),
+                *check_file(val, val_images, for_training=False),
+                *check_overlap(train, val, images is not None
+                               and images == val_images)
+            ]
+        findings += more
+        parts += [_introduce(val), format_findings(more)]
+    if images is None:
+        parts.append('The images were not looked at: give their folder by '
+                     '--images.')
+    report = '\n\n'.join([f'# {name}', *parts]) + '\n'
+    if any(finding.level == 'error' for finding in findings):
+        return Description(report, {})
+
+    # Files that are written have no path yet.
+    files, paths = {}, [ann_file, val_ann]
+    keypoint_files = [train, val]
+    if val is None:
+        keypoint_files = [
+            KeypointFile(content, train.path)
+            for content in split_content(train, val_part, seed)
+        ]
+    if val is None or category is not None:
+        paths = [f'{HERE}/train.json', f'{HERE}/val.json']
+        for split, file in zip(('train', 'val'), keypoint_files):
+            files[f'{split}.json'] = json.dumps(file.content)
+    else:
+        paths = [os.path.abspath(path) for path in paths]
+    folders = [images or Path(ann_file).parent]
+    folders.append(val_images or images or Path(val_ann or ann_file).parent)
+    splits = [
+        Split(file, path, os.path.abspath(place))
+        for file, path, place in zip(keypoint_files, paths, folders)
+    ]
+    files['metainfo.py'] = info.format()
+    files['config.py'] = format_config(name, *splits, folder,
+                                       SMALL if small else PUBLISHED, epochs)
+    return Description(report, files)
+
+
+def _introduce(file: KeypointFile) -> str:
+    """What a file holds, in a line under its name."""
+    labeled = file.labeled.any(1)
+    crowds = len(file.annotated) - len(file.people) - len(file.refused)
+    return (f'## {file.path}\n\n{len(file.images)} images, '
+            f'{labeled.sum()} people with labeled keypoints, '
+            f'{len(file.people) - labeled.sum()} without, '
+            f'{crowds} crowd regions')
+
+
+def _keypoint_table(file: KeypointFile, info: DatasetInfo) -> str:
+    """A row for each keypoint."""
+    lines = [
+        '| keypoint | mirrored | labeled | sigma | from |',
+        '|---|---|---|---|---|',
+    ]
+    people = max(1, file.labeled.any(1).sum())
+    for point, seen in zip(info.keypoints, file.labeled.sum(0) / people):
+        lines.append(f'| {point.name} | {point.swap} | {seen:.0%} | '
+                     f'{point.sigma} | {point.source} |')
+    return '\n'.join(lines)

@@ -1,0 +1,213 @@
+"""A training config for a described data set, and a split where there is
+none."""
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Optional, Tuple
+
+import numpy as np
+
+from .coco_file import KeypointFile
+
+ROOT = Path(__file__).resolve().parents[4]
+CONFIG_DIR = 'configs/body_2d_keypoint/grouppose'
+SMALL_ITERATIONS = 1000  # a few minutes on a CPU
+HERE = '{{ fileDirname }}'  # the folder of a config, for MMEngine
+
+TEMPLATE = """\
+_base_ = {base!r}
+
+# {name}: {num_train} images to train on, {num_val} to evaluate on
+metainfo = dict(from_file='{here}/metainfo.py')
+model = dict(head=dict({queries}data_decoder=dict(metainfo=metainfo)))
+
+# runtime
+max_epochs = {epochs}
+{schedule}
+# data loaders
+train_ann = {train_ann!r}
+val_ann = {val_ann!r}
+train_dataloader = dict({batch}
+    dataset=dict(
+        metainfo=metainfo,{agnostic}
+        dataset=dict(
+            data_root={train_images!r},
+            ann_file=train_ann,
+            data_prefix=dict(img=''))))
+val_dataloader = dict(
+    dataset=dict(
+        metainfo=metainfo,{agnostic}
+        dataset=dict(
+            data_root={val_images!r},
+            ann_file=val_ann,
+            data_prefix=dict(img=''))))
+test_dataloader = val_dataloader
+
+# evaluators
+val_evaluator = dict({metric}ann_file=val_ann{areas})
+test_evaluator = val_evaluator
+"""
+
+
+@dataclass
+class Recipe:
+    """A config of this project that own data can start from.
+
+    Args:
+        base (str): Its path in the repository.
+        batch_size (int): Images in a batch.
+        num_queries (int): The most people that it finds in an image.
+        schedule (str): How its schedule follows ``max_epochs``.
+    """
+    base: str
+    batch_size: int
+    num_queries: int
+    schedule: str
+
+
+PUBLISHED = Recipe(
+    f'{CONFIG_DIR}/coco/grouppose_res50_8xb2-60e_coco-800x1333.py', 2, 100,
+    """\
+train_cfg = dict(max_epochs=max_epochs)
+param_scheduler = [
+    dict(_base_.param_scheduler[0], milestones=[max_epochs * 5 // 6])
+]
+""")
+SMALL = Recipe(
+    f'{CONFIG_DIR}/drawn/grouppose_tiny-res18_1xb8-4e_drawn-128.py', 8, 10,
+    """\
+val_interval = max(1, max_epochs // 5)
+train_cfg = dict(max_epochs=max_epochs, val_interval=val_interval)
+param_scheduler = [
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], end=max_epochs, T_max=max_epochs),
+]
+default_hooks = dict(
+    logger=dict(interval=25), checkpoint=dict(interval=val_interval))
+""")
+
+
+@dataclass
+class Split:
+    """Where annotations and images are.
+
+    Args:
+        file (KeypointFile): The annotations.
+        ann_file (str): Their path as the config names it.
+        images (str): Folder of the images.
+    """
+    file: KeypointFile
+    ann_file: str
+    images: str
+
+    @property
+    def people(self) -> List[int]:
+        """list[int]: Numbers of labeled people of the images that have any."""
+        labeled = self.file.image_ids[self.file.labeled.any(1)]
+        return np.unique(labeled, return_counts=True)[1].tolist()
+
+
+def split_content(file: KeypointFile, part: float,
+                  seed: int) -> Tuple[dict, dict]:
+    """Divide a file by image.
+
+    Images with and without labeled keypoints are divided alike. What has no
+    keypoints is left out: the metric cannot read it.
+
+    Args:
+        file (KeypointFile): The file.
+        part (float): Share of the images for evaluation.
+        seed (int): The same one gives the same split.
+
+    Returns:
+        tuple[dict]: Contents for training and for evaluation.
+
+    Raises:
+        ValueError: If there are fewer than two images with labeled people.
+    """
+    labeled = set(file.image_ids[file.labeled.any(1)].tolist())
+    if len(labeled) < 2:
+        raise ValueError(
+            f'{file.path}: {len(labeled)} image shows labeled people, but a '
+            'split needs at least 2. Give the images to evaluate on by '
+            '--val-ann.')
+    random = np.random.RandomState(seed)
+    for_val = set()
+    for group in (labeled, set(file.images) - labeled):
+        group = random.permutation(sorted(group)).tolist()
+        count = round(part * len(group))
+        if group and group[0] in labeled:
+            count = min(max(count, 1), len(group) - 1)
+        for_val.update(group[:count])
+    contents = []
+    for chosen in (set(file.images) - for_val, for_val):
+        contents.append(
+            dict(
+                file.content,
+                images=[
+                    image for image in file.content['images']
+                    if image['id'] in chosen
+                ],
+                annotations=[
+                    ann for ann in file.annotated if ann['image_id'] in chosen
+                ]))
+    return contents[0], contents[1]
+
+
+def format_config(name: str,
+                  train: Split,
+                  val: Split,
+                  folder: Path,
+                  recipe: Recipe = PUBLISHED,
+                  epochs: Optional[int] = None) -> str:
+    """Write a config as text.
+
+    Args:
+        name (str): Name of the data set.
+        train (Split): Data to train on.
+        val (Split): Data to evaluate on.
+        folder (Path): Where the config and metainfo.py will be.
+        recipe (Recipe): The config to start from. Defaults to the published
+            one.
+        epochs (int, optional): Epochs to train for. Defaults to 60, or for
+            the small recipe to what makes 1000 iterations.
+
+    Returns:
+        str: Python text.
+    """
+    people = train.people
+    if epochs is None:
+        steps = max(1, len(people) // recipe.batch_size)
+        epochs = 60 if recipe is PUBLISHED else -(-SMALL_ITERATIONS // steps)
+    files = (train.file, val.file)
+    agnostic = any(file.used_categories != [1] for file in files)
+    crowded = math.ceil(1.25 * max(people + val.people))
+    return TEMPLATE.format(
+        base=_path_from(folder, ROOT / recipe.base),
+        name=name,
+        here=HERE,
+        num_train=len(people),
+        num_val=len(val.file.images),
+        queries=f'num_queries={crowded}, '
+        if crowded > recipe.num_queries else '',
+        epochs=epochs,
+        schedule=recipe.schedule,
+        train_ann=train.ann_file,
+        val_ann=val.ann_file,
+        train_images=train.images,
+        val_images=val.images,
+        # The last images of an epoch are dropped if they fill no batch.
+        batch=f'\n    batch_size={len(people)},'
+        if len(people) < recipe.batch_size else '',
+        agnostic='\n        class_agnostic=True,' if agnostic else '',
+        metric="type='ClassAgnosticCocoMetric', " if agnostic else '',
+        areas=', use_area=False' if np.isnan(val.file.areas).any() else '')
+
+
+def _path_from(folder: Path, path: Path) -> str:
+    """A path that holds wherever the repository is, or an absolute one."""
+    folder = folder.resolve()
+    if ROOT in folder.parents:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    return path.as_posix()

@@ -1,0 +1,108 @@
+"""Describe a COCO-format keypoint file for training, and say what looks wrong
+in it.
+
+Writes into OUT: metainfo.py, MMPose's description of the keypoints; config.py,
+to train and evaluate with; report.md, what looks wrong; and train.json and
+val.json where the given files are divided or filtered.
+"""
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from projects.grouppose.data.description import describe  # noqa: E402
+
+
+def parse_args(argv=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog='Exit code: 0, also with warnings; 1 if training would refuse '
+        'the data,\nand then only the report is written; 2 if there is none.')
+    parser.add_argument('ann_file', help='COCO-format keypoint annotations')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        required=True,
+        help='folder to write to; its name becomes that of the data set')
+    parser.add_argument(
+        '--images',
+        help='folder of the images, to look at their sizes, too (default: '
+        'that of ann_file, not looked at)')
+    parser.add_argument(
+        '--val-ann',
+        help='annotations to evaluate on (default: a part of ann_file)')
+    parser.add_argument(
+        '--val-images', help='folder of their images (default: --images)')
+    parser.add_argument(
+        '--val-part',
+        type=_share,
+        default=0.1,
+        help='part of the images to evaluate on without --val-ann (default: '
+        '%(default)s)')
+    parser.add_argument(
+        '--seed',
+        type=int,
+        default=0,
+        help='seed of that split (default: %(default)s)')
+    parser.add_argument(
+        '--category',
+        metavar='NAME',
+        help='keep the annotations of this category only')
+    parser.add_argument(
+        '--redundant',
+        metavar='JSON',
+        help='annotations of the same people by others, to measure sigmas')
+    parser.add_argument(
+        '--small',
+        action='store_true',
+        help='config for the small model, which learns on a CPU (default: '
+        'the published ResNet-50 recipe)')
+    parser.add_argument(
+        '--epochs',
+        type=_count,
+        help='epochs to train for (default: 60; with --small as many as make '
+        '1000 iterations)')
+    return parser.parse_args(argv)
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f'{text} is not between 0 and 1')
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'{text} is less than 1')
+    return value
+
+
+def main(argv=None) -> None:
+    args = vars(parse_args(argv))
+    folder = args.pop('out')
+    try:
+        result = describe(folder=folder, **args)
+        print(result.report)
+        written = result.write(folder)
+    except (OSError, ValueError) as error:
+        print(f'describe_dataset.py: {error}', file=sys.stderr)
+        sys.exit(2 if isinstance(error, OSError) else 1)
+    print('Written: ' + ', '.join(map(str, written)))
+    if not result.ready:
+        print(
+            'describe_dataset.py: training would refuse this data; correct '
+            'the errors above and run again.',
+            file=sys.stderr)
+        sys.exit(1)
+    config = folder / 'config.py'
+    print(f'Train: python tools/train.py {config}')
+
+
+if __name__ == '__main__':
+    main()

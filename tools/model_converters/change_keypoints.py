@@ -1,0 +1,97 @@
+"""Give a checkpoint other keypoints, to fine-tune it on another data set.
+
+What a keypoint has learned goes to the keypoint of the same name. The result
+is for `load_from` of a config, or --cfg-options load_from=DST.
+"""
+import argparse
+import sys
+from typing import Dict, List
+
+import conversion
+
+from projects.grouppose import finetune
+from projects.grouppose.data.metainfo import load_metainfo
+from projects.grouppose.safe_loading import load_weights
+
+COCO = 'configs/_base_/datasets/coco.py'
+
+
+def parse_args(argv=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('src', help='checkpoint to read')
+    parser.add_argument('dst', help='checkpoint to write')
+    parser.add_argument(
+        '--to-metainfo',
+        required=True,
+        metavar='PY',
+        help='MMPose\'s description of the keypoints that are wanted, e.g. '
+        'metainfo.py of describe_dataset.py')
+    parser.add_argument(
+        '--from-metainfo',
+        default=COCO,
+        metavar='PY',
+        help='description of those that src was trained on (default: COCO)')
+    parser.add_argument(
+        '--alias',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='NEW=OLD',
+        help='take the keypoint OLD of src for NEW, where names do not tell')
+    return parser.parse_args(argv)
+
+
+def read_names(path: str) -> List[str]:
+    """Names of the keypoints of a description."""
+    metainfo = load_metainfo(dict(from_file=path))
+    return list(metainfo['keypoint_id2name'].values())
+
+
+def read_aliases(texts: List[str]) -> Dict[str, str]:
+    """Aliases from the command line."""
+    for text in texts:
+        if '=' not in text:
+            raise ValueError(f'--alias {text}: expected NEW=OLD')
+    return dict(text.split('=', 1) for text in texts)
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Read, change and write a checkpoint.
+
+    Raises:
+        OSError: If a file is missing or cannot be written.
+        ValueError: If the names do not fit the checkpoint.
+    """
+    source = read_names(args.from_metainfo)
+    target = read_names(args.to_metainfo)
+    matches = finetune.match_keypoints(source, target,
+                                       read_aliases(args.alias))
+    weights = load_weights(args.src, 'state_dict')
+    try:
+        count = finetune.count_keypoints(weights)
+        if count != len(source):
+            raise ValueError(
+                f'it is for {count} keypoints, {args.from_metainfo} has '
+                f'{len(source)}. Give the description of the keypoints that '
+                'it was trained on by --from-metainfo.')
+        weights = finetune.change_keypoints(weights, matches)
+    except ValueError as error:
+        raise ValueError(f'{args.src}: {error}') from error
+    conversion.save(dict(meta=dict(), state_dict=weights), args.dst)
+    print(finetune.format_matches(source, target, matches))
+    print(f'{args.dst}: {len(target)} keypoints, '
+          f'{len(target) - matches.count(None)} of them known to {args.src}')
+
+
+def main(argv=None) -> None:
+    args = parse_args(argv)
+    try:
+        convert(args)
+    except (OSError, ValueError) as error:
+        sys.exit(f'change_keypoints.py: {error}')
+
+
+if __name__ == '__main__':
+    main()
