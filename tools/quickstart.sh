@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python="$(bash tools/install.sh)"
 
-config=configs/body_2d_keypoint/grouppose/drawn/grouppose_tiny-res18_1xb8-4e_drawn-128.py
+config=configs/body_2d_keypoint/grouppose/drawn/grouppose_tiny-res18_1xb8-6e_drawn-128.py
 data=data/drawn_people
 out=work_dirs/quickstart
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(nproc 2>/dev/null || echo 2)}"
@@ -30,9 +30,9 @@ run() { # run LOG TOOL ARGUMENTS...
     }
 }
 
-step 'Drawing 18,000 training and 300 validation images'
+step 'Drawing 13,000 training and 300 validation images'
 "$python" tools/dataset_converters/draw_people.py "$data" \
-    --num-train 18000 --num-val 300 --size 128
+    --num-train 13000 --num-val 300 --size 128
 
 mkdir -p "$out"
 step "Training; the whole log is $out/train.log"

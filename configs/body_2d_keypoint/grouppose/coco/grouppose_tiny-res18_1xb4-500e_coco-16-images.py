@@ -1,4 +1,4 @@
-_base_ = '../drawn/grouppose_tiny-res18_1xb8-4e_drawn-128.py'
+_base_ = '../drawn/grouppose_tiny-res18_1xb8-6e_drawn-128.py'
 
 # Learns 16 real images by heart, from scratch on a CPU: what it reaches says
 # that all parts of training and evaluation work together, and nothing about

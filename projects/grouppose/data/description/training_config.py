@@ -75,7 +75,7 @@ param_scheduler = [
 ]
 """)
 SMALL = Recipe(
-    f'{CONFIG_DIR}/drawn/grouppose_tiny-res18_1xb8-4e_drawn-128.py', 8, 10,
+    f'{CONFIG_DIR}/drawn/grouppose_tiny-res18_1xb8-6e_drawn-128.py', 8, 10,
     """\
 val_interval = max(1, max_epochs // 5)
 train_cfg = dict(max_epochs=max_epochs, val_interval=val_interval)

@@ -18,7 +18,7 @@ from .scenes import (Scene, finish_image, paint_background, paint_shadow,
 from .skeletons import (KEYPOINT_NAMES, pose_skeleton, sample_body,
                         sample_posture)
 
-_CROWD = (.04, .28, .24, .17, .11, .07, .04, .03, .02)  # of 0 to 8 people
+_CROWD = (.04, .36, .25, .14, .08, .05, .04, .02, .02)  # of 0 to 8 people
 _PERSON = 64  # the owner buffer holds 64 * (person + 1) + part, or a thing
 _THING = 1
 # People with less are not drawn: pixels, share of the whole silhouette, and
@@ -118,9 +118,9 @@ def _sample_actors(rng, scene, count, occluders):
         tuple: The people from back to front and the views of them.
     """
     height = scene.size[1]
-    low, high = (0.6, 1.1) if count < 3 else (0.45, 1.0)
+    low, high = (0.8, 1.4) if count < 3 else (0.65, 1.25)
     if count > 4:
-        low, high = 0.35, 0.8
+        low, high = 0.5, 1.0
     actors = []
     for _ in range(4):
         actors += [

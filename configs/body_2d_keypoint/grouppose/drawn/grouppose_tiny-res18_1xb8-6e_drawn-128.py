@@ -35,7 +35,7 @@ model = dict(
         loss_kpt=dict(loss_weight=2.0)))
 
 # runtime
-max_epochs = 4
+max_epochs = 6
 train_cfg = dict(max_epochs=max_epochs)
 randomness = dict(seed=0)
 
