@@ -461,11 +461,23 @@ def test_program(write, tmp_path, run, damage, code, files):
     assert len(list((tmp_path / 'out').iterdir())) == files
 
 
+def test_program_keeps_edited_files(write, tmp_path, run):
+    path = write(make_content())
+    assert run(path)[0] == 0
+    edited = tmp_path / 'out' / 'metainfo.py'
+    edited.write_text('edited')
+    code, _, stderr = run(path)
+    assert code == 2 and 'metainfo.py exists' in stderr
+    assert edited.read_text() == 'edited'
+    assert run(path, '--overwrite')[0] == 0
+    assert edited.read_text() != 'edited'
+
+
 @pytest.mark.parametrize('content, code, message', [
     (None, 2, 'ann.json: annotation file not found'),
-    ([], 1, 'ann.json: not a COCO-format annotation file'),
+    ([], 2, 'ann.json: not a COCO-format annotation file'),
     (dict(images=[], annotations=[dict(id=1)],
-          categories=[]), 1, 'ann.json: no annotation has usable `keypoints`'),
+          categories=[]), 2, 'ann.json: no annotation has usable `keypoints`'),
 ])
 def test_program_with_other_files(write, tmp_path, run, content, code,
                                   message):

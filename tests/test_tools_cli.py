@@ -26,6 +26,7 @@ class RecordingRunner:
     """Stands in for mmengine's Runner and keeps the config it is given."""
 
     cfg = None
+    model = None
 
     @classmethod
     def from_cfg(cls, cfg):

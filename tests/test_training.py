@@ -43,6 +43,15 @@ def tested(drawn_config, trained, tmp_path_factory):
     ]
 
 
+def test_weights_of_another_model_are_refused(drawn_config, tmp_path):
+    wrong = tmp_path / 'wrong.pth'
+    torch.save(dict(state_dict=dict(some=torch.zeros(2))), wrong)
+    code, _, stderr = run_tool('test.py', drawn_config, wrong, '--work-dir',
+                               tmp_path)
+    assert code == 2
+    assert f'{wrong} does not fit' in stderr
+
+
 def read_log(work_dir):
     """Training and validation rows of the log of the last run."""
     log = sorted(work_dir.glob('*/vis_data/scalars.json'))[-1]

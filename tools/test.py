@@ -9,6 +9,8 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 import launch
+from projects.grouppose.inference import read_fitting_weights
+from projects.grouppose.model import GroupPoseHead
 
 
 def file_ending_in(*suffixes):
@@ -64,12 +66,28 @@ def apply_arguments(args, cfg):
         ]
 
 
+def check_weights(parser, args, model):
+    """Stop if a file does not fill a Group Pose model exactly.
+
+    MMEngine would warn, and evaluate weights that are random in part.
+    """
+    model = getattr(model, 'module', model)  # of several processes
+    is_ours = isinstance(getattr(model, 'head', None), GroupPoseHead)
+    if is_ours and '://' not in args.checkpoint:
+        try:
+            read_fitting_weights(args.checkpoint, model, args.config)
+        except (OSError, ValueError) as error:
+            parser.error(str(error))
+
+
 def main(argv=None):
     parser, args = parse_args(argv)
     cfg = launch.load_config(parser, args)
     apply_arguments(args, cfg)
     launch.prepare_processes(parser, cfg)
-    metrics = Runner.from_cfg(cfg).test()
+    runner = Runner.from_cfg(cfg)
+    check_weights(parser, args, runner.model)
+    metrics = runner.test()
     if args.out is not None and is_main_process():
         mmengine.dump(metrics, args.out)
 

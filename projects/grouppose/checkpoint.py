@@ -165,7 +165,8 @@ def compare_with_model(weights: Dict[str, Tensor],
         elif value.shape != own[name].shape:
             problems.append((name, f'shape {tuple(value.shape)}, the model '
                              f'has {tuple(own[name].shape)}'))
-        elif name.endswith(INDEX_SUFFIX) and not torch.equal(value, own[name]):
+        elif name.endswith(INDEX_SUFFIX) and not torch.equal(
+                value, own[name].cpu()):
             problems.append((name, 'values differ from those that follow '
                              'from the window size'))
     return problems

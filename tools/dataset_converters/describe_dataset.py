@@ -66,6 +66,10 @@ def parse_args(argv=None) -> argparse.Namespace:
         type=_count,
         help='epochs to train for (default: 60; with --small as many as make '
         '1000 iterations)')
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='replace metainfo.py and config.py of OUT, which may hold edits')
     return parser.parse_args(argv)
 
 
@@ -83,16 +87,27 @@ def _count(text: str) -> int:
     return value
 
 
+def _refuse_existing(folder: Path) -> None:
+    """Stop rather than replace files that a user may have edited."""
+    for name in ('metainfo.py', 'config.py'):
+        if (folder / name).exists():
+            raise FileExistsError(
+                f'{folder / name} exists and may hold your edits. Choose '
+                'another --out, or replace it with --overwrite.')
+
+
 def main(argv=None) -> None:
     args = vars(parse_args(argv))
-    folder = args.pop('out')
+    folder, overwrite = args.pop('out'), args.pop('overwrite')
     try:
+        if not overwrite:
+            _refuse_existing(folder)
         result = describe(folder=folder, **args)
         print(result.report)
         written = result.write(folder)
     except (OSError, ValueError) as error:
         print(f'describe_dataset.py: {error}', file=sys.stderr)
-        sys.exit(2 if isinstance(error, OSError) else 1)
+        sys.exit(2)
     print('Written: ' + ', '.join(map(str, written)))
     if not result.ready:
         print(

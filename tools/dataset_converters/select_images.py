@@ -67,9 +67,8 @@ def select(content: dict,
     Raises:
         ValueError: If there are not as many such images.
     """
-    people = Counter(
-        ann['image_id'] for ann in content['annotations']
-        if ann.get('num_keypoints', 0) > 0 and not ann.get('iscrowd', 0))
+    people = Counter(ann['image_id'] for ann in content['annotations']
+                     if not ann.get('iscrowd', 0) and _num_labeled(ann) > 0)
     useful = sorted(image for image, count in people.items()
                     if max_people is None or count <= max_people)
     if not 0 < num_images <= len(useful):
@@ -82,6 +81,13 @@ def select(content: dict,
         annotations=[
             ann for ann in content['annotations'] if ann['image_id'] in kept
         ])
+
+
+def _num_labeled(ann: dict) -> int:
+    """Number of labeled keypoints, counted if the file does not say it."""
+    if 'num_keypoints' in ann:
+        return ann['num_keypoints']
+    return sum(seen > 0 for seen in ann.get('keypoints', [])[2::3])
 
 
 def main() -> None:

@@ -10,11 +10,12 @@
 ``tools/infer.py`` does the same for folders, videos and cameras.
 """
 from ..data.loading import read_image
-from .model import load_model, predict
+from .model import load_model, predict, read_fitting_weights
 from .results import PictureFiles, PoseDrawer, ResultFile, coco_results
 from .sources import ImageFile, Video, Webcam, find_sources
 
 __all__ = [
     'ImageFile', 'PictureFiles', 'PoseDrawer', 'ResultFile', 'Video', 'Webcam',
-    'coco_results', 'find_sources', 'load_model', 'predict', 'read_image'
+    'coco_results', 'find_sources', 'load_model', 'predict',
+    'read_fitting_weights', 'read_image'
 ]

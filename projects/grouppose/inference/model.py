@@ -1,15 +1,17 @@
 """A trained model from a config and a checkpoint, and what it predicts."""
-from typing import List, Optional, Sequence, Union
+from typing import Dict, List, Optional, Sequence, Union
 
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
+from mmengine.device import get_device
 from mmpose.apis import init_model
 from mmpose.structures import PoseDataSample
 from torch import Tensor, nn
 
 from ..checkpoint import compare_with_model
+from ..data.metainfo import load_metainfo
 from ..safe_loading import load_weights
 
 CONVERTER = 'tools/model_converters/official_to_mmpose.py'
@@ -28,7 +30,7 @@ def load_model(config: Union[str, Config],
         checkpoint (str): File with its weights, from training or from
             ``official_to_mmpose.py``.
         device (str, optional): Where it computes, e.g. 'cuda:1'. Defaults to
-            the first GPU, or the CPU if there is none.
+            the accelerator that training takes, or the CPU without one.
 
     Returns:
         nn.Module: The model in evaluation mode, with ``cfg`` and
@@ -46,11 +48,38 @@ def load_model(config: Union[str, Config],
         if not config.get(field):
             raise ValueError(f'{name}: `{field}` is missing. Give the config '
                              'that the model was trained with.')
-    weights = _read_weights(checkpoint)
+    dataset = config.test_dataloader.dataset
+    for field in ('pipeline', 'metainfo'):
+        if not dataset.get(field):
+            raise ValueError(
+                f'{name}: `{field}` of test_dataloader.dataset is missing. '
+                'Give it to PoseImageDataset rather than to the data set '
+                'inside.')
     if device is None:
-        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        device = get_device()
     model = init_model(config, device=device)
+    model.load_state_dict(read_fitting_weights(checkpoint, model, name))
+    model.dataset_meta = load_metainfo(dataset.metainfo)
+    return model
 
+
+def read_fitting_weights(checkpoint: str, model: nn.Module,
+                         name: str) -> Dict[str, Tensor]:
+    """Read weights that fill a model exactly.
+
+    Args:
+        checkpoint (str): File with the weights.
+        model (nn.Module): The model.
+        name (str): Its config, for the message.
+
+    Returns:
+        dict[str, Tensor]: Weights by name, on the CPU.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read or does not fit the model.
+    """
+    weights = _read_weights(checkpoint)
     problems = compare_with_model(weights, model)
     if problems:
         lines = [f'  {entry}: {what}' for entry, what in problems[:8]]
@@ -60,8 +89,7 @@ def load_model(config: Union[str, Config],
             '  ...' if len(problems) > len(lines) else '',
             'Give the config that the checkpoint was trained with.'
         ]))
-    model.load_state_dict(weights)
-    return model
+    return weights
 
 
 @torch.no_grad()
@@ -87,7 +115,7 @@ def predict(model: nn.Module,
     return model.test_step(pseudo_collate(data))
 
 
-def _read_weights(checkpoint: str) -> dict:
+def _read_weights(checkpoint: str) -> Dict[str, Tensor]:
     """Weights by name; an official checkpoint is sent to the converter."""
     try:
         weights = load_weights(checkpoint, 'state_dict')
@@ -105,5 +133,5 @@ def _read_weights(checkpoint: str) -> dict:
     return weights
 
 
-def _is_official(weights: dict[str, Tensor]) -> bool:
+def _is_official(weights: Dict[str, Tensor]) -> bool:
     return any(name.startswith('transformer.') for name in weights)

@@ -20,7 +20,7 @@ _base_ = {base!r}
 
 # {name}: {num_train} images to train on, {num_val} to evaluate on
 metainfo = dict(from_file='{here}/metainfo.py')
-model = dict(head=dict({queries}data_decoder=dict(metainfo=metainfo)))
+model = dict(head=dict({queries}data_decoder=dict(metainfo=metainfo{most})))
 
 # runtime
 max_epochs = {epochs}
@@ -191,6 +191,8 @@ def format_config(name: str,
         num_val=len(val.file.images),
         queries=f'num_queries={crowded}, '
         if crowded > recipe.num_queries else '',
+        # The codec keeps 50 (person, class) pairs by default.
+        most=f', max_per_img={2 * crowded}' if crowded > 25 else '',
         epochs=epochs,
         schedule=recipe.schedule,
         train_ann=train.ann_file,
