@@ -159,7 +159,8 @@ def test_amp_argument(use):
 
 
 @pytest.mark.parametrize('dtype, wrapper, message', [
-    ('float16', 'OptimWrapper', 'needs a GPU for float16.*--amp bfloat16'),
+    ('float16', 'OptimWrapper',
+     'needs a GPU for float16.*--amp-dtype bfloat16'),
     ('bfloat16', 'ApexOptimWrapper', 'does not go with.*ApexOptimWrapper'),
 ])
 def test_amp_argument_that_cannot_be(use, dtype, wrapper, message):

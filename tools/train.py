@@ -41,11 +41,14 @@ def parse_args(argv=None):
         'one in the work dir')
     parser.add_argument(
         '--amp',
-        nargs='?',
-        const='float16',
+        action='store_true',
+        help='train in automatic mixed precision')
+    parser.add_argument(
+        '--amp-dtype',
+        default='float16',
         choices=('float16', 'bfloat16'),
-        help='train in automatic mixed precision: in float16, which needs a '
-        'GPU, or in bfloat16')
+        help='the lower precision of --amp: float16, which needs a GPU '
+        '(default), or bfloat16')
     parser.add_argument(
         '--no-validate',
         action='store_true',
@@ -69,8 +72,8 @@ def apply_arguments(parser, args, cfg):
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
 
-    if args.amp is not None:
-        use_mixed_precision(parser, args.amp, cfg.optim_wrapper)
+    if args.amp:
+        use_mixed_precision(parser, args.amp_dtype, cfg.optim_wrapper)
 
     if args.auto_scale_lr:
         if not cfg.get('auto_scale_lr', {}).get('base_batch_size'):
@@ -89,7 +92,7 @@ def use_mixed_precision(parser, dtype, wrapper):
     """
     if dtype == 'float16' and get_device() in ('cpu', 'mps'):
         parser.error('--amp needs a GPU for float16; on the CPU use '
-                     '--amp bfloat16 or leave it out')
+                     '--amp --amp-dtype bfloat16 or leave it out')
     kind = wrapper.get('type', 'OptimWrapper')
     if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'BFloat16OptimWrapper'):
         parser.error(

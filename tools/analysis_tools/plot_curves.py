@@ -4,7 +4,7 @@ import json
 import os.path as osp
 import sys
 from glob import glob
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import matplotlib
 
@@ -19,8 +19,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('out', help='picture to write, e.g. curves.png')
     parser.add_argument(
         '--metric',
-        default='coco/AP',
-        help='metric of the right curve (default: coco/AP)')
+        help='metric of the right curve, e.g. coco/AR (default: the first '
+        'AP in the log)')
     parser.add_argument(
         '--chain',
         action='store_true',
@@ -86,6 +86,33 @@ def chain(stages: List[List[dict]]) -> List[dict]:
     return rows
 
 
+def find_metric(runs: List[List[dict]], wanted: Optional[str]) -> str:
+    """The metric to draw: the wanted one, or the first AP of the logs.
+
+    Args:
+        runs (list[list[dict]]): See :func:`read_scalars`.
+        wanted (str, optional): Name of a metric.
+
+    Returns:
+        str: Its name; that of COCO if nothing was evaluated yet.
+
+    Raises:
+        ValueError: If the wanted one was never logged.
+    """
+    found = sorted({
+        name
+        for rows in runs
+        for row in rows if 'loss' not in row for name in row if '/' in name
+    })
+    if wanted is None:
+        return next((name for name in found if name.endswith('/AP')),
+                    'coco/AP')
+    if wanted not in found:
+        raise ValueError(f'--metric {wanted} is not in the log, which has: '
+                         f'{", ".join(found) or "none"}.')
+    return wanted
+
+
 def plot(runs: Dict[str, List[dict]], metric: str, out: str) -> None:
     """Draw losses over iterations and a metric over epochs.
 
@@ -125,7 +152,8 @@ def main() -> None:
         runs = {path: read_scalars(path) for path in args.work_dirs}
         if args.chain:
             runs = {args.work_dirs[-1]: chain(list(runs.values()))}
-        plot(runs, args.metric, args.out)
+        metric = find_metric(list(runs.values()), args.metric)
+        plot(runs, metric, args.out)
     except (OSError, ValueError) as error:
         sys.exit(f'plot_curves.py: {error}')
     print(f'{args.out} written')
