@@ -293,7 +293,8 @@ def test_bad_arguments(tmp_path, name, value):
         draw_image(0, 63)
 
 
-def test_command_line(tmp_path):
+def test_command_line(tmp_path, monkeypatch):
+    monkeypatch.setenv('PYTHONWARNINGS', 'ignore')  # of other packages
     command = [
         sys.executable, SCRIPT, 'set', '--num-train', '2', '--num-val', '2',
         '--size', '64', '--workers', '1', '--preview', 'sheet.png'

@@ -38,7 +38,7 @@ def make_predictions(sets, batch, queries, num_keypoints=4):
     ('crowdpose', 1.3, 0.6124969, 14.408518),
 ])
 def test_costs_of_the_official_program(dataset, kpt, oks, total):
-    """The specification's example: one query, one person."""
+    """A worked example: one query, one person."""
     codec = OKSKeypointCodec(
         dict(from_file=f'configs/_base_/datasets/{dataset}.py'))
     count = codec.num_keypoints

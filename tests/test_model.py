@@ -42,7 +42,7 @@ def test_sine_embedding():
 
 
 def test_padding_mask_is_sampled_like_the_official_one():
-    """Rows and columns of the specification's example."""
+    """Rows and columns of a worked example."""
     _, data = compute_batch_of_masks()
     rows = [int((~mask[0, :, 0]).sum()) for mask in data]
     columns = [int((~mask[0, 0]).sum()) for mask in data]
@@ -60,7 +60,7 @@ def compute_batch_of_masks():
 
 
 def test_token_anchors():
-    """The specification's example: 2 x 3 tokens, the last column padding."""
+    """A worked example: 2 x 3 tokens, the last column padding."""
     mask = torch.tensor([[0, 0, 1, 0, 0, 1]]).bool()
     anchors, usable = PoseQuerySelection._token_anchors(
         mask, torch.tensor([[[2., 2.]]]), [(2, 3)])
@@ -186,7 +186,7 @@ def test_dataset_with_other_keypoints():
 
 
 def test_auxiliary_outputs_see_the_next_positional_term(monkeypatch):
-    """T4: it changes the keypoints of all layers but the last."""
+    """It changes the keypoints of all layers but the last."""
     model = build_small_model().train()
     batch = make_batch([(64, 64)], [0])
     official = forward(model, batch)

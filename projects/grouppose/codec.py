@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from mmengine.config import ConfigDict
 from mmpose.codecs.base import BaseKeypointCodec
-from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import KEYPOINT_CODECS
 from torch import Tensor
+
+from .data.metainfo import load_metainfo
 
 
 @KEYPOINT_CODECS.register_module()
@@ -37,7 +38,9 @@ class OKSKeypointCodec(BaseKeypointCodec):
             that :meth:`decode` keeps. Defaults to 50.
 
     Raises:
-        ValueError: If a sigma is not a positive number.
+        FileNotFoundError: If the metainfo file is missing.
+        ValueError: If the metainfo is unusable or a sigma is not a positive
+            number.
     """
 
     auxiliary_encode_keys = {'area', 'img_shape'}
@@ -163,7 +166,7 @@ class OKSKeypointCodec(BaseKeypointCodec):
         probabilities = logits.sigmoid()
         scores, pairs = probabilities.flatten().topk(
             min(self.max_per_img, probabilities.numel()))
-        # QUIRK T8: pairs of the class that is never a person take places
+        # QUIRK: pairs of the class that is never a person take places
         # among the best, and are dropped only afterwards.
         of_person = pairs % num_classes == self.person_label
         if of_person.any():
@@ -186,14 +189,7 @@ def _find_sigmas(metainfo: Optional[Union[dict, ConfigDict]],
     source = 'the argument `sigmas` of OKSKeypointCodec'
     if sigmas is None:
         source = metainfo.get('from_file', 'the given metainfo')
-        try:
-            sigmas = parse_pose_metainfo(metainfo)['sigmas']
-        except AssertionError as error:
-            raise ValueError(
-                f'{source}: the dataset metainfo is incomplete. It needs '
-                'dataset_name, keypoint_info, skeleton_info, joint_weights '
-                'and sigmas (one positive number for each keypoint; 0.05 to '
-                '0.1 is usual where none were measured).') from error
+        sigmas = load_metainfo(metainfo)['sigmas']
 
     sigmas = np.asarray(sigmas, dtype=np.float32)
     if sigmas.ndim != 1 or not len(sigmas) or not (sigmas > 0).all():

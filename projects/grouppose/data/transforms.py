@@ -66,8 +66,8 @@ class PoseRandomFlip(BaseTransform):
     """Mirror image and poses horizontally at random.
 
     A point moves to ``w - 1 - x``, labeled or not, and left and right
-    keypoints trade places; a box moves to ``w - x`` (T10: the official
-    program treats the two differently).
+    keypoints trade places; a box moves to ``w - x`` (QUIRK: the
+    official program treats the two differently).
 
     Args:
         prob (float): Probability of a flip. Defaults to 0.5.
@@ -106,7 +106,7 @@ class PoseResize(BaseTransform):
     """Resize the shorter side to a length, drawn at random if several.
 
     The size follows the official program to the pixel: it is truncated, and
-    the longer side may pass ``max_size`` by a pixel or two (T27). Pixels are
+    the longer side may pass ``max_size`` by a pixel or two. Pixels are
     resampled by Pillow's bilinear filter, which averages when it shrinks.
 
     It also records ``input_size``, ``input_center`` and ``input_scale``, all
@@ -167,7 +167,7 @@ class PoseRandomCrop(BaseTransform):
     """Cut a random rectangle out of the image.
 
     Width and height are drawn independently. Instances whose box is empty
-    within the crop are dropped; nobody may be left. QUIRK T9: keypoints
+    within the crop are dropped; nobody may be left. QUIRK: keypoints
     outside are moved to the border of the crop and stay labeled, and areas
     become those of the clipped boxes.
 

@@ -78,7 +78,7 @@ class GroupAttentionDecoderLayer(BaseModule):
                 spatial_shapes: Tensor, level_start_index: Tensor) -> Tensor:
         """Update the queries.
 
-        QUIRK T1, T3: the positional term is added to the stream of queries
+        QUIRK: the positional term is added to the stream of queries
         itself, so it is in query, key, value and residual of the attention
         within instances, and again in query and residual of the attention to
         the image; the attention across instances gets none of its own.
@@ -225,7 +225,7 @@ class GroupPoseDecoder(BaseModule):
     def _initial_queries(self, content: Tensor) -> Tensor:
         """Queries that enter the first layer, (B, N, K + 1, C).
 
-        QUIRK T2: an instance query starts from its embedding alone, without
+        QUIRK: an instance query starts from its embedding alone, without
         content of the image (and gets no positional term in any layer).
         """
         instance = self.instance_embedding.weight.expand(
@@ -246,7 +246,7 @@ class GroupPoseDecoder(BaseModule):
 def refine(poses: Tensor, offsets: Tensor) -> Tensor:
     """Move normalized points by offsets in logit space.
 
-    The inverse sigmoid is clamped at 1e-3 (T5): a point on the border of the
+    The inverse sigmoid is clamped at 1e-3: a point on the border of the
     image or beyond starts from a logit of 6.9.
     """
     return (inverse_sigmoid(poses) + offsets).sigmoid()
@@ -260,7 +260,7 @@ def with_center(poses: Tensor) -> Tensor:
 def as_stored(query: Tensor, next_query_pos: Tensor) -> Tensor:
     """Hidden state of a layer as the official program finds it afterwards.
 
-    QUIRK T4: there, the next layer adds its positional term in place, to the
+    QUIRK: there, the next layer adds its positional term in place, to the
     very tensor from which the keypoints of this layer are predicted later.
     The keypoints of all layers but the last thus see the term of the layer
     behind them, and so do their gradients. Results of the last layer do not

@@ -202,7 +202,7 @@ class GroupPoseHead(TransformerHead):
         ], 1)
         memory_mask = torch.cat([mask.flatten(1) for mask in masks], 1)
 
-        # QUIRK T7: the valid part is read off the first row and column.
+        # QUIRK: the valid part is read off the first row and column.
         # Mixed precision is for features, not for geometry.
         valid_sizes = torch.stack([
             torch.stack([(~mask[:, 0]).sum(1), (~mask[:, :, 0]).sum(1)], -1)

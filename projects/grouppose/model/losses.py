@@ -122,7 +122,7 @@ class SetCriterion(nn.Module):
         poses = self._gather(keypoints, targets, matches)
 
         # The sum over an empty batch is an attached zero: every parameter
-        # gets a gradient, which DistributedDataParallel waits for (T24).
+        # gets a gradient, which DistributedDataParallel waits for.
         # The vanishing term makes the loss non-finite where a prediction is
         # that no pair holds.
         unseen = 0 * keypoints.flatten(1).sum(1)

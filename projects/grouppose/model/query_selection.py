@@ -60,7 +60,7 @@ class PoseQuerySelection(BaseModule):
         with autocast(device_type=tokens.device.type, enabled=False):
             logits = self.class_embed(tokens.to(self.class_embed.weight.dtype))
 
-        # QUIRK T6: tokens that are not usable stay in the competition, and
+        # QUIRK: tokens that are not usable stay in the competition, and
         # the score is the best of all classes, the background one too.
         num_selected = min(self.num_queries, tokens.shape[1])
         selected = logits.max(-1).values.topk(num_selected, dim=1).indices
