@@ -10,12 +10,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import R50_CONFIG
+from conftest import CONFIG_DIR, R50_CONFIG
 from mmengine.config import Config
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 from PIL import Image
-from stand_in import official_state_dict
+from stand_in import cut_keypoints, official_state_dict
 from tool_runs import run_tool
 
 from projects.grouppose.data.drawn_people import draw_image
@@ -25,7 +25,7 @@ SHORT_SIDE, MAX_SIZE = 160, 267
 MEAN, STD = (.485, .456, .406), (.229, .224, .225)
 
 
-def write_data(folder):
+def write_data(folder, num_keypoints):
     """Three images, not in the order of their ids; the long side of one
     passes the limit."""
     shapes = {30: (240, 180), 7: (150, 320), 12: (200, 200)}
@@ -35,7 +35,12 @@ def write_data(folder):
         name = f'{image_id}.jpg'
         Image.fromarray(image).resize((width, height)).save(folder / name)
         images.append(
-            dict(id=image_id, file_name=name, width=width, height=height))
+            dict(
+                id=image_id,
+                file_name=name,
+                width=width,
+                height=height,
+                crowdIndex=0.5))  # of CrowdPose
         annotations.append(
             dict(
                 id=image_id,
@@ -44,8 +49,8 @@ def write_data(folder):
                 iscrowd=0,
                 bbox=[10, 10, 100, 120],
                 area=6000.,
-                num_keypoints=17,
-                keypoints=[50, 60, 2] * 17))
+                num_keypoints=num_keypoints,
+                keypoints=[50, 60, 2] * num_keypoints))
     category = dict(id=1, name='person', keypoints=[], skeleton=[])
     (folder / 'ann.json').write_text(
         json.dumps(
@@ -78,7 +83,7 @@ def detections(logits, keypoints, size, num_classes=2):
             for score, pair in zip(scores, pairs) if pair % num_classes == 1]
 
 
-def expected_results(config, weights, folder, images, batch_size):
+def expected_results(config, weights, folder, images, batch_size=2):
     """Detections of every image, by id."""
     model = MODELS.build(Config.fromfile(config).model)
     model.load_state_dict(weights)
@@ -106,17 +111,23 @@ def expected_results(config, weights, folder, images, batch_size):
     return expected
 
 
-@pytest.mark.parametrize('config, keys_file, batch_size', [
-    (R50_CONFIG, 'official_keys_r50_k17.json', 2),
+@pytest.mark.parametrize('config, keys_file, num_keypoints', [
+    (R50_CONFIG, 'official_keys_r50_k17.json', 17),
+    (CONFIG_DIR + 'coco/grouppose_swin-t_8xb2-60e_coco-800x1333.py',
+     'official_keys_swint_k17.json', 17),
+    (CONFIG_DIR + 'crowdpose/grouppose_res50_8xb2-80e_crowdpose-800x1333.py',
+     'official_keys_r50_k17.json', 14),
 ])
 def test_result_json_equals_the_independent_path(tmp_path, config, keys_file,
-                                                 batch_size):
-    images = write_data(tmp_path)
+                                                 num_keypoints):
+    images = write_data(tmp_path, num_keypoints)
+    stand_in = cut_keypoints(official_state_dict(keys_file), num_keypoints)
     official, converted = tmp_path / 'official.pth', tmp_path / 'ours.pth'
-    torch.save(dict(model=official_state_dict(keys_file)), official)
-    code, _, err = run_tool('model_converters/official_to_mmpose.py', official,
-                            converted, '--config', config)
+    torch.save(dict(model=stand_in), official)
+    code, out, err = run_tool('model_converters/official_to_mmpose.py',
+                              official, converted)
     assert code == 0, err
+    assert config in out
     dataset = 'test_dataloader.dataset'
     code, _, err = run_tool(
         'test.py',
@@ -139,7 +150,7 @@ def test_result_json_equals_the_independent_path(tmp_path, config, keys_file,
 
     results = json.loads((tmp_path / 'results.keypoints.json').read_text())
     weights = torch.load(converted)['state_dict']
-    expected = expected_results(config, weights, tmp_path, images, batch_size)
+    expected = expected_results(config, weights, tmp_path, images)
     for image_id, people in expected.items():
         found = [row for row in results if row['image_id'] == image_id]
         assert len(found) == len(people)
