@@ -30,9 +30,9 @@ run() { # run LOG TOOL ARGUMENTS...
     }
 }
 
-step 'Drawing 13,000 training and 300 validation images'
+step 'Drawing 12,000 training and 300 validation images'
 "$python" tools/dataset_converters/draw_people.py "$data" \
-    --num-train 13000 --num-val 300 --size 128
+    --num-train 12000 --num-val 300 --size 128
 
 mkdir -p "$out"
 step "Training; the whole log is $out/train.log"
