@@ -55,7 +55,11 @@ Done in $(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s. Look 
   $out/curves.png        loss and AP while it learned
   $out/metrics.json      the AP table
   $checkpoint
-Next, with COCO in data/coco (see README.md):
-  bash tools/dist_train.sh \\
+Next, after \`. .venv/bin/activate\` if the installation made it:
+  python tools/infer.py $data/val --out work_dirs/poses \\
+    --config $config \\
+    --checkpoint $checkpoint
+  docs/your_own_data.md, a model of your own keypoints in four minutes
+  with COCO in data/coco (see README.md): bash tools/dist_train.sh \\
     configs/body_2d_keypoint/grouppose/coco/grouppose_res50_8xb2-60e_coco-800x1333.py 8
 END
