@@ -10,8 +10,6 @@ import time
 
 import cv2
 import torch
-from mmengine.config import Config
-from mmengine.config.utils import ConfigParsingError
 from tqdm import tqdm
 
 import launch
@@ -111,19 +109,6 @@ def check_arguments(parser, args):
     if args.show and sys.platform == 'linux' and not (
             os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
         parser.error('--show needs a display, and there is none')
-
-
-def load_config(args):
-    """Read the config, or say which file is wrong."""
-    try:
-        config = Config.fromfile(args.config)
-    except (ConfigParsingError, OSError, SyntaxError) as error:
-        raise ValueError(f'{args.config}: {error}') from error
-    try:
-        config.merge_from_dict(args.cfg_options)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f'--cfg-options: {error.args[0]}') from error
-    return config
 
 
 def refuse_existing(parser, args, paths):
@@ -254,7 +239,9 @@ def main(argv=None):
     try:
         sources = find_sources(args.inputs)
         refuse_existing(parser, args, (json_path, folder))
-        model = load_model(load_config(args), args.checkpoint, args.device)
+        model = load_model(
+            launch.read_config(args.config, args.cfg_options), args.checkpoint,
+            args.device)
         os.makedirs(args.out, exist_ok=True)
         results = ResultFile(json_path)
         files = None if args.no_pictures else PictureFiles(folder, sources)

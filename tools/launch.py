@@ -90,6 +90,30 @@ def existing_file(path):
     return path
 
 
+def read_config(path, options):
+    """Read a config and apply ``--cfg-options`` to it.
+
+    Args:
+        path (str): The config file.
+        options (dict): Settings by their path in the config.
+
+    Returns:
+        Config: The config.
+
+    Raises:
+        ValueError: If either is wrong; the message says which.
+    """
+    try:
+        config = Config.fromfile(path)
+    except (ConfigParsingError, OSError, SyntaxError) as error:
+        raise ValueError(f'{path}: {error}') from error
+    try:
+        config.merge_from_dict(options)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f'--cfg-options: {error.args[0]}') from error
+    return config
+
+
 def load_config(parser, args):
     """Read the config and apply the shared arguments to it.
 
@@ -105,13 +129,9 @@ def load_config(parser, args):
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     try:
-        cfg = Config.fromfile(args.config)
-    except (ConfigParsingError, FileNotFoundError) as error:
-        parser.error(f'{args.config}: {error}')
-    try:
-        cfg.merge_from_dict(args.cfg_options)
-    except (KeyError, TypeError) as error:
-        parser.error(f'--cfg-options: {error.args[0]}')
+        cfg = read_config(args.config, args.cfg_options)
+    except ValueError as error:
+        parser.error(str(error))
 
     cfg.launcher = args.launcher
     if args.work_dir is not None:
