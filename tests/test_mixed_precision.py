@@ -4,12 +4,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import build_small_model, compute_losses, make_batch
-from mmcv.ops import multi_scale_deform_attn
 from mmengine.config import Config
 from mmpose.registry import OPTIM_WRAPPERS
 from test_tools_cli import load_tool
 
 from projects.grouppose.amp import BFloat16OptimWrapper
+from projects.grouppose.model import deformable_attention
 from projects.grouppose.model.deformable_attention import DeformableAttention
 
 SIZES = [(64, 96), (96, 64)]
@@ -23,15 +23,14 @@ def in_bfloat16():
 
 def test_attention_samples_in_float32(monkeypatch):
     """Values, locations and weights, in the encoder and the decoder."""
-    operator = multi_scale_deform_attn.multi_scale_deformable_attn_pytorch
+    sample_maps = deformable_attention.sample_maps
     dtypes = []
 
-    def record(value, shapes, locations, weights):
+    def record(value, shapes, starts, locations, weights, step):
         dtypes.append((value.dtype, locations.dtype, weights.dtype))
-        return operator(value, shapes, locations, weights)
+        return sample_maps(value, shapes, starts, locations, weights, step)
 
-    monkeypatch.setattr(multi_scale_deform_attn,
-                        'multi_scale_deformable_attn_pytorch', record)
+    monkeypatch.setattr(deformable_attention, 'sample_maps', record)
     with in_bfloat16():
         compute_losses(build_small_model(), make_batch(SIZES, [1, 2]))
     # One encoder layer and three decoder layers.

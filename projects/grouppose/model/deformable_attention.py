@@ -1,20 +1,24 @@
 """Deformable attention to the maps of all levels, in full precision also where
 the rest of the model is in mixed precision, and the encoder made of it."""
-import torch
+from typing import Optional
+
 from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks.transformer import FFN
 from mmcv.ops import MultiScaleDeformableAttention
+from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 from mmengine.model import ModuleList
 from mmengine.runner import autocast
 from mmpose.models.heads.transformer_heads.transformers import (
     DeformableDetrTransformerEncoder, DeformableDetrTransformerEncoderLayer)
 from torch import Tensor
 
+from .cpu_sampling import sum_bags
 from .gradient_checkpointing import recomputable
 
 
 class DeformableAttention(MultiScaleDeformableAttention):
-    """mmcv's deformable attention, in the precision of its weights.
+    """mmcv's deformable attention, fast on a CPU, in the precision of its
+    weights.
 
     Arguments and names of the weights are mmcv's. Rounded to half precision,
     a sampling location on a map of 167 columns moves by up to 0.04 (float16)
@@ -22,23 +26,103 @@ class DeformableAttention(MultiScaleDeformableAttention):
     bfloat16 at all.
     """
 
-    def forward(self, query: Tensor, **kwargs) -> Tensor:
+    def forward(self,
+                query: Tensor,
+                value: Optional[Tensor] = None,
+                query_pos: Optional[Tensor] = None,
+                **kwargs) -> Tensor:
         """Attend to the maps of all levels.
 
         Args:
             query (Tensor): Queries of any floating dtype, (B, T, C). They
                 are added to the result.
-            kwargs: The other arguments of mmcv's class.
+            value (Tensor, optional): Tokens of all levels, (B, S, C).
+                Defaults to the queries.
+            query_pos (Tensor, optional): Positional term that is added to
+                the queries, but not to the result, (B, T, C).
+            kwargs: See :meth:`attend`; others, which mmcv's class ignores,
+                are ignored.
 
         Returns:
             Tensor: Of the dtype of the weights, (B, T, C).
         """
         dtype = self.output_proj.weight.dtype
-        for name, value in kwargs.items():
-            if torch.is_tensor(value) and value.is_floating_point():
-                kwargs[name] = value.to(dtype)
+        query = query.to(dtype)
+        value = query if value is None else value.to(dtype)
         with autocast(device_type=query.device.type, enabled=False):
-            return super().forward(query.to(dtype), **kwargs)
+            placed = query if query_pos is None else query + query_pos.to(
+                dtype)
+            return query + self.dropout(self.attend(placed, value, **kwargs))
+
+    def attend(self,
+               query: Tensor,
+               value: Tensor,
+               reference_points: Tensor,
+               spatial_shapes: Tensor,
+               level_start_index: Tensor,
+               key_padding_mask: Optional[Tensor] = None,
+               **_) -> Tensor:
+        """What the queries get from the maps.
+
+        Args:
+            query (Tensor): (B, T, C).
+            value (Tensor): (B, S, C).
+            reference_points (Tensor): Normalized in the frame of each level,
+                (B, T, L, 2).
+            spatial_shapes (Tensor): Heights and widths, int64, (L, 2).
+            level_start_index (Tensor): First token of each level, (L, ).
+            key_padding_mask (Tensor, optional): True on padding, bool,
+                (B, S).
+
+        Returns:
+            Tensor: (B, T, C).
+        """
+        batch, num_queries, _ = query.shape
+        heads = self.num_heads
+        samples = (self.num_levels, self.num_points)
+        value = self.value_proj(value)
+        if key_padding_mask is not None:
+            value = value.masked_fill(key_padding_mask[..., None], 0)
+        value = value.view(batch, value.shape[1], heads, -1)
+        offsets = self.sampling_offsets(query)
+        offsets = offsets.view(batch, num_queries, heads, *samples, 2)
+        weights = self.attention_weights(query)
+        weights = weights.view(batch, num_queries, heads, -1).softmax(-1)
+        weights = weights.view(batch, num_queries, heads, *samples)
+        sizes = spatial_shapes.flip(-1)[:, None]
+        reference_points = reference_points.to(query.dtype)[:, :, None, :,
+                                                            None]
+        locations = reference_points + offsets / sizes
+        return self.output_proj(
+            sample_maps(value, spatial_shapes, level_start_index, locations,
+                        weights, self.im2col_step))
+
+
+def sample_maps(value: Tensor, spatial_shapes: Tensor,
+                level_start_index: Tensor, locations: Tensor, weights: Tensor,
+                im2col_step: int) -> Tensor:
+    """Sample the maps of all levels and sum by the attention weights.
+
+    The one place that chooses an implementation: mmcv's kernel on a GPU,
+    :func:`sum_bags` on a CPU.
+
+    Args:
+        value (Tensor): Rows of all maps, (B, S, M, D).
+        spatial_shapes (Tensor): Heights and widths, int64, (L, 2).
+        level_start_index (Tensor): First token of each level, (L, ).
+        locations (Tensor): (x, y), a map reaching from 0 to 1,
+            (B, T, M, L, P, 2).
+        weights (Tensor): Attention weights, (B, T, M, L, P).
+        im2col_step (int): Images that mmcv's kernel takes at a time.
+
+    Returns:
+        Tensor: (B, T, M * D).
+    """
+    if value.device.type == 'cpu':
+        return sum_bags(value, spatial_shapes, locations, weights)
+    return MultiScaleDeformableAttnFunction.apply(value, spatial_shapes,
+                                                  level_start_index, locations,
+                                                  weights, im2col_step)
 
 
 class DeformableEncoderLayer(DeformableDetrTransformerEncoderLayer):
