@@ -1,14 +1,26 @@
 """The criterion: values, gradients, and batches at the edge."""
+from collections import Counter
+
 import pytest
 import torch
 from conftest import (build_small_model, compute_losses, make_batch,
-                      small_config)
+                      make_sample, small_config)
 from mmpose.registry import MODELS
+from torch.overrides import TorchFunctionMode
 
 from projects.grouppose.model.losses import (KeypointL1Loss, KeypointOKSLoss,
                                              MatchedPoses)
+from projects.grouppose.model.targets import stack_targets
 from projects.grouppose.oks import object_keypoint_similarity
 
+# Calls that read a tensor of a device on the host, or wait for its size.
+READS = {
+    '__array__', '__bool__', '__contains__', '__float__', '__index__',
+    '__int__', '__iter__', 'argwhere', 'bincount', 'equal', 'item',
+    'masked_select', 'nonzero', 'numpy', 'tolist', 'unique'
+}
+# Calls that fill a tensor of a device with what the host has.
+WRITES = {'as_tensor', 'new_tensor', 'tensor'}
 SIZES = [(64, 96), (96, 64)]
 
 
@@ -46,6 +58,71 @@ def test_focal_loss_of_the_config(logit, target, expected):
     loss = MODELS.build(small_config().head.loss_cls)
     value = loss(torch.tensor([[logit]]), torch.tensor([[target]]))
     assert value.item() == pytest.approx(2 * expected, rel=1e-4)
+
+
+class CopyCounter(TorchFunctionMode):
+    """Counts the copies there would be if tensors were on a GPU.
+
+    What :func:`on_host_only` marks is on the host, every other tensor on the
+    device.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.to_host, self.to_device, self.calls = 0, 0, Counter()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = func.__name__
+        self.calls[name] += 1
+        on_host = any(getattr(arg, 'on_host', False) for arg in args)
+        if name == 'cpu' or (name in READS and not on_host):
+            self.to_host += 1
+        if name in WRITES or (name == 'to' and on_host):
+            self.to_device += 1
+        result = func(*args, **(kwargs or {}))
+        if name == 'cpu':
+            return on_host_only(result)
+        return result.clone() if name == 'to' and on_host else result
+
+
+def on_host_only(tensor):
+    """A tensor that :class:`CopyCounter` knows to be on the host."""
+    tensor = tensor.clone()
+    tensor.on_host = True
+    return tensor
+
+
+def count_copies(people, monkeypatch) -> CopyCounter:
+    """Copies and calls of targets, matching and losses."""
+    criterion = build_small_model().head.criterion
+    samples = [make_sample((64, 96), count) for count in people]
+    logits = torch.randn(4, len(people), 12, 2)
+    keypoints = torch.rand(4, len(people), 12, 5, 2)
+    sigmas = torch.full((5, ), 0.1)
+    from_numpy = torch.from_numpy
+    with CopyCounter() as counter, monkeypatch.context() as patch:
+        patch.setattr(torch, 'from_numpy',
+                      lambda array: on_host_only(from_numpy(array)))
+        losses = criterion(logits, keypoints, stack_targets(samples, sigmas))
+    assert len(losses) == 13
+    return counter
+
+
+def test_one_copy_in_each_direction(monkeypatch):
+    """Costs to the host, and all pairs to the device."""
+    counter = count_copies([2, 0, 3], monkeypatch)
+    assert counter.to_host == 1
+    assert counter.to_device == 1
+
+
+def test_no_loop_over_images(monkeypatch):
+    """torch is called as often for many images as for few."""
+    few = count_copies([3, 1], monkeypatch)
+    many = count_copies([3, 1, 0, 2, 4, 1, 2, 3], monkeypatch)
+    per_image = {'__get__', '__len__', 'size'}
+    for name in few.calls.keys() | many.calls.keys():
+        if name not in per_image:
+            assert few.calls[name] == many.calls[name], name
 
 
 def test_names_and_number_of_losses():

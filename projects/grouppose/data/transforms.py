@@ -7,6 +7,7 @@ rounding, in what a crop does to joints outside, and do not scale ``area``.
 """
 from typing import List, Optional, Sequence, Tuple, Union
 
+import cv2
 import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -87,7 +88,8 @@ class PoseRandomFlip(BaseTransform):
             return results
         results['flip_direction'] = 'horizontal'
         width = results['img_shape'][1]
-        results['img'] = mmcv.imflip(results['img'])
+        # A copy: out of a view, Pillow's resize reads pixel by pixel.
+        results['img'] = cv2.flip(results['img'], 1)
         if 'keypoints' in results:
             order = results['flip_indices']
             keypoints = results['keypoints'][:, order].copy()
@@ -201,7 +203,8 @@ class PoseRandomCrop(BaseTransform):
         """Crop one image."""
         height, width = results['img_shape']
         top, left, h, w = self._choose(height, width)
-        results['img'] = results['img'][top:top + h, left:left + w]
+        crop = results['img'][top:top + h, left:left + w]
+        results['img'] = np.ascontiguousarray(crop)
         results['img_shape'] = (h, w)
         _show_region(results)
         pixel = results['input_scale'] / (width, height)

@@ -171,6 +171,6 @@ class SetCriterion(nn.Module):
 
 def _mean_over_processes(count: int, like: Tensor) -> Tensor:
     """Mean number of people over the processes of a job, at least one."""
-    total = like.new_tensor(float(count))
+    total = like.new_full((), count)  # filled there, not copied
     all_reduce(total, op='mean')
     return total.clamp(min=1)

@@ -72,26 +72,41 @@ class KeypointQueryMatcher:
         Returns:
             Matches: On the device of ``logits``.
         """
-        cost = sum(term(logits, keypoints, targets) for term in self.costs)
+        # In memory, keypoints come before queries: sums over the few then
+        # run along rows of the many.
+        keypoints = keypoints.transpose(2, 4).contiguous().transpose(2, 4)
+        # A set at a time: what terms keep for each pair and keypoint is
+        # large, and must be small enough for a cache.
+        cost = torch.cat([
+            sum(term(*outputs, targets) for term in self.costs)
+            for outputs in zip(logits.split(1), keypoints.split(1))
+        ])
         # Non-finite predictions must not stop the assignment here: they stay
         # in the loss, where the runner or the gradient scaler handles them.
         cost = torch.nan_to_num(cost, nan=1e8, posinf=1e8, neginf=-1e8)
-        cost = cost.cpu().numpy()
+        pairs = _assign(cost.cpu().numpy(), targets.counts)
+        pairs = torch.from_numpy(pairs).to(logits.device)
+        images, queries, people = pairs.unbind()
+        return Matches(images[0], queries, people)
 
-        images, queries, people = [], [], []
-        for image, count in enumerate(targets.counts):
-            pairs = np.array(
-                [linear_sum_assignment(c[image, :, :count]) for c in cost])
-            images.append(np.full(pairs.shape[-1], image))
-            queries.append(pairs[:, 0])
-            people.append(pairs[:, 1])
 
-        def to_device(indices: List[np.ndarray]) -> Tensor:
-            stacked = np.concatenate(indices, axis=-1).astype(np.int64)
-            return torch.from_numpy(stacked).to(logits.device)
+def _assign(cost: np.ndarray, counts: List[int]) -> np.ndarray:
+    """Assign the people of each image at the least total cost.
 
-        return Matches(
-            to_device(images), to_device(queries), to_device(people))
+    Args:
+        cost (np.ndarray): Cost of every pair, (O, B, N, T).
+        counts (list[int]): Number of people of each image.
+
+    Returns:
+        np.ndarray: image, query and person of each pair, int64, (3, O, P).
+    """
+    pairs = []
+    for image, count in enumerate(counts):
+        matched = np.array(
+            [linear_sum_assignment(c[image, :, :count]) for c in cost])
+        images = np.full_like(matched[:, :1], image)
+        pairs.append(np.concatenate([images, matched], axis=1))
+    return np.concatenate(pairs, axis=-1).swapaxes(0, 1)
 
 
 def build_named(registry: Registry, cfg: ConfigDict, field: str):
@@ -165,8 +180,9 @@ class KeypointL1Cost:
     def __call__(self, logits: Tensor, keypoints: Tensor,
                  targets: PoseTargets) -> Tensor:
         """See :meth:`FocalCost.__call__`."""
-        distance = (keypoints[:, :, :, None] -
-                    targets.keypoints[:, None]).abs().sum(-1)
+        x, y = keypoints[:, :, :, None].unbind(-1)
+        gt_x, gt_y = targets.keypoints[:, None].unbind(-1)
+        distance = (x - gt_x).abs() + (y - gt_y).abs()
         return self.weight * (distance * targets.visible[:, None]).sum(-1)
 
 
