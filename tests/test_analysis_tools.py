@@ -119,7 +119,8 @@ def test_browsed_targets(monkeypatch):
     """Targets come from the codec, boxes from the pipeline."""
     monkeypatch.syspath_prepend(str(TOOLS.parent))
     tool = load_tool('browse_dataset', TOOLS / 'analysis_tools')
-    visualizer = tool.PoseLocalVisualizer(radius=3, kpt_color=[(255, 0, 0)])
+    visualizer = tool.visualization.PoseVisualizer(
+        radius=3, kpt_color=[(255, 0, 0)])
     sample = make_sample((480, 240), 1, num_keypoints=1)
     sample.gt_instance_labels.keypoint_labels[:] = torch.tensor([0.5, 0.25])
     sample.gt_instances.bboxes = np.float32([[60, 40, 200, 300]])

@@ -8,12 +8,10 @@ N * (K + 1) queries, forward and backward, in one run, and draws a chart:
 """
 import argparse
 import json
-import multiprocessing
-import re
-import statistics
 import sys
-import time
+from functools import partial
 from pathlib import Path
+from typing import Callable
 
 import matplotlib
 import torch
@@ -21,7 +19,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 matplotlib.use('Agg')
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+# flake8: noqa: E402
+from projects.grouppose.benchmark import (Timing, added_memory, clock,
+                                          describe_machine, in_fresh_process,
+                                          markdown_header, take_turns)
 
 KINDS = ('group', 'full')
 
@@ -99,72 +104,55 @@ def make_case(kind: str, num_keypoints: int, args: argparse.Namespace):
 
 def run_once(module: nn.Module, query: Tensor) -> tuple:
     """Seconds of one forward and of the backward behind it."""
-    on_gpu = query.is_cuda
-    marks = []
-    for step in ('start', 'forward', 'backward'):
-        if step == 'forward':
-            output = module(query)
-        elif step == 'backward':
-            output.sum().backward()
-        if on_gpu:
-            torch.cuda.synchronize()
-        marks.append(time.perf_counter())
-    return marks[1] - marks[0], marks[2] - marks[1]
+    start = clock()
+    output = module(query)
+    middle = clock()
+    output.sum().backward()
+    return middle - start, clock() - middle
+
+
+def time_case(case: Callable) -> tuple:
+    """Seconds of a new module and input, see :func:`run_once`."""
+    return run_once(*case())
 
 
 def peak_memory(kind: str, num_keypoints: int,
                 args: argparse.Namespace) -> float:
     """MiB that one forward and backward add to module and input."""
-    if torch.device(args.device).type == 'cuda':
-        module, query = make_case(kind, num_keypoints, args)
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        run_once(module, query)
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    # A process of its own: the peak of a process never falls again.
-    context = multiprocessing.get_context('spawn')
-    with context.Pool(1) as pool:
-        return pool.apply(_peak_of_this_process, (kind, num_keypoints, args))
-
-
-def _peak_of_this_process(kind, num_keypoints, args) -> float:
-
-    def peak():  # of Linux: getrusage's would include the parent's
-        status = Path('/proc/self/status').read_text()
-        return int(re.search(r'VmHWM:\s+(\d+)', status)[1]) / 1024
-
     run_once(*make_case(kind, 1, args))  # libraries and thread pools
     case = make_case(kind, num_keypoints, args)
-    before = peak()
-    run_once(*case)
-    return peak() - before
+    return added_memory(lambda: run_once(*case), args.device)
 
 
 def measure(args: argparse.Namespace) -> list:
     """Rows with medians, spreads (min, max) and memory of every case."""
-    cases = [(kind, count) for count in args.keypoints for kind in KINDS]
-    seconds = {case: [] for case in cases}
-    # The kinds take turns, so that noise of the machine hits them alike.
-    rounds = [case for _ in range(args.repeats + 1) for case in cases]
-    for i, case in enumerate(tqdm(rounds, mininterval=2)):
-        times = run_once(*make_case(*case, args))
-        if i >= len(cases):  # the first round warms up
-            seconds[case].append(times)
+    cases = {
+        (kind, count): partial(make_case, kind, count, args)
+        for count in args.keypoints
+        for kind in KINDS
+    }
+    with tqdm(total=len(cases) * (args.repeats + 1), mininterval=2) as bar:
+        seconds = take_turns(cases, args.repeats, 1, bar, time_case)
     rows = []
     for (kind, count), times in seconds.items():
+        if isinstance(times, Exception):
+            raise times
         row = dict(kind=kind, num_keypoints=count)
         totals = tuple(map(sum, times))
         for name, values in zip(('forward', 'backward', 'total'),
                                 (*zip(*times), totals)):
-            row[f'{name}_ms'] = 1000 * statistics.median(values)
-            row[f'{name}_range_ms'] = [1000 * min(values), 1000 * max(values)]
-        row['memory_mib'] = peak_memory(kind, count, args)
+            timing = Timing.of([1000 * value for value in values])
+            row[f'{name}_ms'] = timing.median
+            row[f'{name}_range_ms'] = [timing.least, timing.most]
+        # A process of its own: the peak of a process never falls again.
+        row['memory_mib'] = in_fresh_process(peak_memory, kind, count, args)
         rows.append(row)
     return rows
 
 
 def report(rows: list, args: argparse.Namespace) -> None:
     """Print a table with the ratios of full to group."""
+    print(markdown_header(describe_machine()))
     print(f'N = {args.queries}, C = {args.embed_dims}, {args.heads} heads, '
           f'{args.device}, {torch.get_num_threads()} threads, float32, '
           f'median of {args.repeats} (least to most)')
