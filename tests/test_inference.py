@@ -53,7 +53,8 @@ def checkpoint(drawn_config, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def model(drawn_config, checkpoint):
-    return load_model(str(drawn_config), checkpoint, device='cpu')
+    return load_model(
+        str(drawn_config), checkpoint, device='cpu', prepare=False)
 
 
 def check(keypoints, image):

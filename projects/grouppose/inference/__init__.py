@@ -13,9 +13,10 @@ from ..data.loading import read_image
 from .model import load_model, predict, read_fitting_weights
 from .results import PictureFiles, PoseDrawer, ResultFile, coco_results
 from .sources import ImageFile, Video, Webcam, find_sources
+from .speed import prepare_for_inference
 
 __all__ = [
     'ImageFile', 'PictureFiles', 'PoseDrawer', 'ResultFile', 'Video', 'Webcam',
     'coco_results', 'find_sources', 'load_model', 'predict',
-    'read_fitting_weights', 'read_image'
+    'prepare_for_inference', 'read_fitting_weights', 'read_image'
 ]

@@ -13,13 +13,15 @@ from torch import Tensor, nn
 from ..checkpoint import compare_with_model
 from ..data.metainfo import load_metainfo
 from ..safe_loading import load_weights
+from .speed import prepare_for_inference
 
 CONVERTER = 'tools/model_converters/official_to_mmpose.py'
 
 
 def load_model(config: Union[str, Config],
                checkpoint: str,
-               device: Optional[str] = None) -> nn.Module:
+               device: Optional[str] = None,
+               prepare: bool = True) -> nn.Module:
     """Build a model and fill it with the weights of a checkpoint.
 
     Unlike MMPose's ``init_model``, it executes nothing that the checkpoint
@@ -31,6 +33,9 @@ def load_model(config: Union[str, Config],
             ``official_to_mmpose.py``.
         device (str, optional): Where it computes, e.g. 'cuda:1'. Defaults to
             the accelerator that training takes, or the CPU without one.
+        prepare (bool): Make it faster by :func:`prepare_for_inference`,
+            after which its weights are no longer those of the checkpoint.
+            Set it to False to train or save the model. Defaults to True.
 
     Returns:
         nn.Module: The model in evaluation mode, with ``cfg`` and
@@ -60,7 +65,7 @@ def load_model(config: Union[str, Config],
     model = init_model(config, device=device)
     model.load_state_dict(read_fitting_weights(checkpoint, model, name))
     model.dataset_meta = load_metainfo(dataset.metainfo)
-    return model
+    return prepare_for_inference(model) if prepare else model
 
 
 def read_fitting_weights(checkpoint: str, model: nn.Module,
