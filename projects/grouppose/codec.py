@@ -143,9 +143,7 @@ class OKSKeypointCodec(BaseKeypointCodec):
                           int]) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Turn the network's output for one image into poses in pixels.
 
-        The ``max_per_img`` best (instance, class) pairs are kept, as the
-        official program does, then those of the person class, or the best
-        person if there is none among them. No threshold, no suppression of
+        Those that :meth:`select` keeps. No threshold, no suppression of
         overlaps.
 
         Args:
@@ -162,25 +160,40 @@ class OKSKeypointCodec(BaseKeypointCodec):
               model predicts no confidence for single keypoints, (n, K)
             - scores: (n, )
         """
-        num_classes = logits.shape[-1]
-        probabilities = logits.sigmoid()
-        scores, pairs = probabilities.flatten().topk(
-            min(self.max_per_img, probabilities.numel()))
-        # QUIRK: pairs of the class that is never a person take places
-        # among the best, and are dropped only afterwards.
-        of_person = pairs % num_classes == self.person_label
-        if of_person.any():
-            scores, pairs = scores[of_person], pairs[of_person]
-            instances = torch.div(pairs, num_classes, rounding_mode='floor')
-        else:
-            # An untrained model: the metric cannot evaluate no pose at all.
-            scores, instances = probabilities[:, self.person_label].topk(1)
-
+        scores, instances = self.select(logits[None])
+        kept = scores[0] != -1
+        scores, instances = scores[0, kept], instances[0, kept]
         scores = scores.detach().float().cpu().numpy()
         poses = keypoints[instances].detach().float().cpu().numpy()
         poses = poses * np.array(input_size, dtype=np.float32)
         keypoint_scores = np.repeat(scores[:, None], self.num_keypoints, 1)
         return poses, keypoint_scores, scores
+
+    def select(self, logits: Tensor) -> Tuple[Tensor, Tensor]:
+        """Choose the people among the instances of each image.
+
+        The ``max_per_img`` best (instance, class) pairs are kept, as the
+        official program does, then those of the person class, or the best
+        person if there is none among them.
+
+        Args:
+            logits (Tensor): Class logits, (B, N, Q).
+
+        Returns:
+            tuple[Tensor]: scores and indices of n = ``max_per_img`` or N
+            instances, (B, n), best first. Those behind the last that is
+            kept have the score -1.
+        """
+        probabilities = logits.sigmoid()
+        best = probabilities.flatten(1)
+        best = best.topk(min(self.max_per_img, best.shape[1])).values
+        people = probabilities[..., self.person_label]
+        scores, instances = people.topk(min(self.max_per_img, people.shape[1]))
+        # QUIRK: pairs of the class that is never a person take places among
+        # the best. The best person always stays, for an untrained model: the
+        # metric cannot evaluate no pose at all.
+        least = torch.minimum(best[:, -1:], scores[:, :1])
+        return scores.masked_fill(scores < least, -1), instances
 
 
 def _find_sigmas(metainfo: Optional[Union[dict, ConfigDict]],

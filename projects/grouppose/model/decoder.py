@@ -8,6 +8,7 @@ import math
 from typing import List, Tuple
 
 import torch
+import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModule, ModuleList
 from mmpose.models.heads.transformer_heads.transformers.utils import FFN
@@ -120,10 +121,19 @@ class GroupAttentionDecoderLayer(BaseModule):
 
     @staticmethod
     def _attend(attention: nn.MultiheadAttention, query: Tensor) -> Tensor:
-        """Self-attention over the last but one dimension of a 4-d tensor."""
+        """Self-attention over the last but one dimension of a 4-d tensor.
+
+        Not by calling the module: in evaluation that takes a path of its
+        own, which is slower, and fails in mixed precision on CPUs.
+        """
         tokens = query.flatten(0, 1)
-        attended = attention(tokens, tokens, tokens, need_weights=False)[0]
-        return attended.view(query.shape)
+        projected = F.linear(tokens, attention.in_proj_weight,
+                             attention.in_proj_bias)
+        heads = projected.unflatten(-1, (3, attention.num_heads, -1))
+        attended = F.scaled_dot_product_attention(
+            *heads.permute(2, 0, 3, 1, 4).unbind())
+        attended = attended.transpose(1, 2).flatten(2)
+        return attention.out_proj(attended).view(query.shape)
 
 
 @MODELS.register_module()

@@ -2,6 +2,7 @@
 the rest of the model is in mixed precision, and the encoder made of it."""
 from typing import Optional
 
+import torch
 from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks.transformer import FFN
 from mmcv.ops import MultiScaleDeformableAttention
@@ -13,6 +14,7 @@ from mmpose.models.heads.transformer_heads.transformers import (
 from torch import Tensor
 
 from .cpu_sampling import sum_bags
+from .exportable_sampling import exportable_sampling
 from .gradient_checkpointing import recomputable
 
 
@@ -104,7 +106,7 @@ def sample_maps(value: Tensor, spatial_shapes: Tensor,
     """Sample the maps of all levels and sum by the attention weights.
 
     The one place that chooses an implementation: mmcv's kernel on a GPU,
-    :func:`sum_bags` on a CPU.
+    :func:`sum_bags` on a CPU, plain operators in an exported graph.
 
     Args:
         value (Tensor): Rows of all maps, (B, S, M, D).
@@ -118,6 +120,8 @@ def sample_maps(value: Tensor, spatial_shapes: Tensor,
     Returns:
         Tensor: (B, T, M * D).
     """
+    if torch.onnx.is_in_onnx_export():
+        return exportable_sampling(value, spatial_shapes, locations, weights)
     if value.device.type == 'cpu':
         return sum_bags(value, spatial_shapes, locations, weights)
     return MultiScaleDeformableAttnFunction.apply(value, spatial_shapes,
@@ -158,3 +162,21 @@ class DeformableEncoder(DeformableDetrTransformerEncoder):
             for _ in range(self.num_layers)
         ])
         self.embed_dims = self.layers[0].embed_dims
+
+    def forward(self, query: Tensor, **kwargs) -> Tensor:
+        """Let the tokens attend to each other, layer by layer.
+
+        MMPose's encoder reads the sizes of the maps off a tensor to find the
+        reference points, which makes the host wait for the GPU.
+
+        Args:
+            query (Tensor): Tokens of all levels, (B, S, C).
+            kwargs: See :meth:`DeformableAttention.attend`; and query_pos,
+                (B, S, C).
+
+        Returns:
+            Tensor: (B, S, C).
+        """
+        for layer in self.layers:
+            query = layer(query=query, **kwargs)
+        return query

@@ -1,11 +1,9 @@
 """The head that strings the parts of Group Pose together: encoder, query
 selection, decoder, and then the criterion or the codec."""
 import math
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Tuple
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from mmcv.ops import MultiScaleDeformableAttention
 from mmengine.config import ConfigDict
 from mmengine.model import initialize
@@ -22,6 +20,7 @@ from torch import Tensor, nn
 
 from .deformable_attention import DeformableEncoder
 from .flip_test import predict_both_ways
+from .levels import level_index, padding_masks, token_centers
 from .losses import SetCriterion
 from .targets import stack_targets
 
@@ -194,7 +193,18 @@ class GroupPoseHead(TransformerHead):
                 f'encoder is built for {len(self.level_embed)} levels. Set '
                 'num_outs of the neck and num_levels of the attentions to '
                 'the same number.')
-        masks = padding_masks(feats, batch_data_samples)
+        return self.encode(feats, padding_masks(feats, batch_data_samples))
+
+    def encode(self, feats: Tuple[Tensor], masks: List[Tensor]) -> Dict:
+        """What :meth:`forward_encoder` does, with the padding given.
+
+        Args:
+            feats (tuple[Tensor]): L maps, (B, C, H_l, W_l).
+            masks (list[Tensor]): True on padding, bool, (B, H_l, W_l).
+
+        Returns:
+            dict: As :meth:`forward_encoder` returns it.
+        """
         tokens = torch.cat([x.flatten(2).transpose(1, 2) for x in feats], 1)
         positions = torch.cat([
             self.positional_encoding(mask).flatten(2).transpose(1, 2) + embed
@@ -209,14 +219,14 @@ class GroupPoseHead(TransformerHead):
             for mask in masks
         ], 1).to(self.level_embed.dtype)
         spatial_shapes = [tuple(x.shape[-2:]) for x in feats]
-        sizes = valid_sizes.new_tensor(spatial_shapes).flip(-1)
-        valid_ratios = valid_sizes / sizes
+        levels = level_index(spatial_shapes, tokens.device)
+        valid_ratios = valid_sizes / levels['spatial_shapes'].flip(-1)
         memory = self.encoder(
             query=tokens,
             query_pos=positions,
             key_padding_mask=memory_mask,
-            valid_ratios=valid_ratios,
-            **level_index(spatial_shapes, tokens.device))
+            reference_points=token_centers(spatial_shapes, valid_ratios),
+            **levels)
         return dict(
             memory=memory,
             memory_mask=memory_mask,
@@ -377,42 +387,3 @@ class GroupPoseHead(TransformerHead):
                 f'{self.codec.num_keypoints}. Give the codec the metainfo of '
                 'the data set that the model was trained on, and evaluate on '
                 'a data set with the same keypoints.')
-
-
-def padding_masks(feats: Tuple[Tensor],
-                  batch_data_samples: OptSampleList) -> List[Tensor]:
-    """Which part of each map comes from the padding of the batch.
-
-    Args:
-        feats (tuple[Tensor]): L maps, (B, C, H_l, W_l).
-        batch_data_samples (list[:obj:`PoseDataSample`], optional): Their
-            ``batch_input_shape`` and ``img_shape``, (h, w), are used.
-
-    Returns:
-        list[Tensor]: True on padding, bool, (B, H_l, W_l), nearest samples
-        of the mask of the input images.
-    """
-    batch_size, device = len(feats[0]), feats[0].device
-    if batch_data_samples is None:
-        return [
-            torch.zeros(batch_size, *x.shape[-2:], device=device).bool()
-            for x in feats
-        ]
-    masks = np.ones(
-        (batch_size, 1, *batch_data_samples[0].metainfo['batch_input_shape']),
-        dtype=np.float32)
-    for mask, sample in zip(masks, batch_data_samples):
-        height, width = sample.metainfo['img_shape'][:2]
-        mask[:, :height, :width] = 0
-    masks = torch.from_numpy(masks).to(device)
-    return [
-        F.interpolate(masks, size=x.shape[-2:])[:, 0].bool() for x in feats
-    ]
-
-
-def level_index(spatial_shapes: List[tuple],
-                device: Optional[torch.device]) -> Dict[str, Tensor]:
-    """Sizes and first tokens of the levels as the attentions want them."""
-    shapes = torch.tensor(spatial_shapes, dtype=torch.long, device=device)
-    ends = shapes.prod(1).cumsum(0)
-    return dict(spatial_shapes=shapes, level_start_index=ends - shapes.prod(1))
