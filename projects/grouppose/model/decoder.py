@@ -19,10 +19,24 @@ from torch import Tensor, nn
 from .deformable_attention import DeformableAttention
 from .gradient_checkpointing import recomputable
 
+# Self-attentions of a layer, one after another, by the name of the scheme.
+SCHEMES = {
+    'within_across': ('within', 'across'),
+    'across_within': ('across', 'within'),
+    'within': ('within', ),
+    'across': ('across', ),
+    'full': ('full', ),
+    'none': (),
+}
+
 
 @MODELS.register_module()
 class GroupAttentionDecoderLayer(BaseModule):
     """Attention within each instance, across instances, and to the image.
+
+    Other schemes of self-attention are there to be compared: only one of the
+    two, both in the other order, one attention of all N * (K + 1) queries
+    (``'full'``), or none.
 
     Args:
         embed_dims (int): Width C. Defaults to 256.
@@ -32,11 +46,14 @@ class GroupAttentionDecoderLayer(BaseModule):
             to 4.
         feedforward_channels (int): Width of the feed-forward network.
             Defaults to 2048.
+        self_attention (str): One of :data:`SCHEMES`. Defaults to
+            'within_across', that of Group Pose.
         with_cp (bool): Save memory at the cost of time, see
             :func:`recomputable`. Defaults to False.
 
     Raises:
-        ValueError: If the heads do not divide the width.
+        ValueError: If the heads do not divide the width, or there is no such
+            scheme.
     """
 
     def __init__(self,
@@ -45,22 +62,27 @@ class GroupAttentionDecoderLayer(BaseModule):
                  num_levels: int = 4,
                  num_points: int = 4,
                  feedforward_channels: int = 2048,
+                 self_attention: str = 'within_across',
                  with_cp: bool = False):
         super().__init__()
         if embed_dims % num_heads:
             raise ValueError(
                 f'GroupAttentionDecoderLayer: embed_dims={embed_dims} is not '
                 f'a multiple of num_heads={num_heads}. Change one of them.')
+        if self_attention not in SCHEMES:
+            raise ValueError(
+                'GroupAttentionDecoderLayer: there is no self_attention='
+                f'{self_attention!r}. Take one of {", ".join(SCHEMES)}.')
         self.embed_dims = embed_dims
         self.num_levels = num_levels
         self.with_cp = with_cp
 
-        self.within_attn = nn.MultiheadAttention(
-            embed_dims, num_heads, batch_first=True)
-        self.within_norm = nn.LayerNorm(embed_dims)
-        self.across_attn = nn.MultiheadAttention(
-            embed_dims, num_heads, batch_first=True)
-        self.across_norm = nn.LayerNorm(embed_dims)
+        self.scheme = SCHEMES[self_attention]
+        for groups in self.scheme:
+            attention = nn.MultiheadAttention(
+                embed_dims, num_heads, batch_first=True)
+            self.add_module(f'{groups}_attn', attention)
+            self.add_module(f'{groups}_norm', nn.LayerNorm(embed_dims))
         self.cross_attn = DeformableAttention(
             embed_dims,
             num_heads,
@@ -99,13 +121,8 @@ class GroupAttentionDecoderLayer(BaseModule):
             Tensor: (B, N, K + 1, C).
         """
         query = query + query_pos
-        query = self.within_norm(query + self._attend(self.within_attn, query))
-
-        # Slots become the batch, so that a query sees its own type only.
-        query = query.transpose(1, 2)
-        query = self.across_norm(query + self._attend(self.across_attn, query))
-        query = query.transpose(1, 2)
-
+        for groups in self.scheme:
+            query = self._attend_in_groups(groups, query)
         query = query + query_pos
         # The attention adds its query as residual.
         attended = self.cross_attn(
@@ -118,6 +135,21 @@ class GroupAttentionDecoderLayer(BaseModule):
         query = self.cross_norm(attended).view_as(query)
         update = self.linear2(self.linear1(query).relu())
         return self.ffn_norm(query + update)
+
+    def _attend_in_groups(self, groups: str, query: Tensor) -> Tensor:
+        """Self-attention of the queries of an instance (within), of a slot,
+        that is of one type of keypoint (across), or of all."""
+        tokens = query
+        if groups == 'across':
+            tokens = tokens.transpose(1, 2)
+        elif groups == 'full':
+            tokens = tokens.flatten(1, 2)[:, None]
+        attention = getattr(self, f'{groups}_attn')
+        tokens = getattr(self, f'{groups}_norm')(
+            tokens + self._attend(attention, tokens))
+        if groups == 'across':
+            tokens = tokens.transpose(1, 2)
+        return tokens.view_as(query) if groups == 'full' else tokens
 
     @staticmethod
     def _attend(attention: nn.MultiheadAttention, query: Tensor) -> Tensor:
