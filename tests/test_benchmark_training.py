@@ -173,9 +173,3 @@ def test_growth(training_tool, monkeypatch, tmp_path):
                                                              ('people', 2),
                                                              ('side', 64)]
     assert (tmp_path / 'training_growth.png').stat().st_size > 1000
-
-
-def test_missing_folder(tmp_path):
-    code, _, stderr = run_tool('analysis_tools/benchmark_losses.py', '--out',
-                               tmp_path / 'no')
-    assert code == 1 and 'no such folder' in stderr.splitlines()[-1]

@@ -188,8 +188,7 @@ def assign_only(costs) -> None:
 
 def main() -> None:
     args = parse_args()
-    if not args.out.is_dir():
-        sys.exit(f'benchmark_losses.py: --out {args.out}: no such folder.')
+    args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     # Once a large tensor was freed, as in the forward pass of any training,
     # the allocator keeps memory in place of returning it to the system.

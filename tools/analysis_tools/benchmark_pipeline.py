@@ -170,8 +170,7 @@ def measure(datasets: Dict[tuple, object], images: List[dict]) -> dict:
 
 def main() -> None:
     args = parse_args()
-    if not args.out.is_dir():
-        sys.exit(f'benchmark_pipeline.py: --out {args.out}: no such folder.')
+    args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:

@@ -346,8 +346,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    if not args.out.is_dir():
-        sys.exit(f'benchmark_training.py: --out {args.out}: no such folder.')
+    args.out.mkdir(parents=True, exist_ok=True)
     run = dict(memory=measure_memory, growth=measure_growth)[args.command]
     run(args)
 

@@ -1,4 +1,5 @@
 """Peak memory, on a GPU of its allocator, on a CPU of a fresh process."""
+import ctypes
 import multiprocessing
 import re
 from concurrent.futures import ProcessPoolExecutor
@@ -12,9 +13,9 @@ def added_memory(run: Callable[[], Any], device: Union[str,
                                                        torch.device]) -> float:
     """Peak memory while something runs, beyond the memory before.
 
-    On a CPU it is the resident memory of the process, whose peak never falls
-    again: only what exceeds everything that the process did before is seen,
-    so call it in a fresh process, see :func:`in_fresh_process`.
+    On a CPU it is the resident memory of the process. What libraries keep
+    for themselves from earlier work is taken again unseen: call it in a fresh
+    process, see :func:`in_fresh_process`.
 
     Args:
         run (Callable): What to run, once.
@@ -25,7 +26,7 @@ def added_memory(run: Callable[[], Any], device: Union[str,
 
     Raises:
         OSError: If the system does not tell the peak of a process (Linux
-            does).
+            with glibc does).
     """
     if torch.device(device).type == 'cuda':
         before = torch.cuda.memory_allocated(device)
@@ -33,6 +34,10 @@ def added_memory(run: Callable[[], Any], device: Union[str,
         run()
         torch.cuda.synchronize(device)
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+    # What was freed goes back to the system, and the peak is from here on
+    # that of what follows.
+    ctypes.CDLL('libc.so.6').malloc_trim(0)
+    Path('/proc/self/clear_refs').write_text('5')
     before = _peak_of_this_process()
     run()
     return _peak_of_this_process() - before
