@@ -2,8 +2,8 @@
 of the maps.
 
 The four tokens around a sampling point are gathered as rows. ``GridSample``
-would say the same in fewer nodes, but ONNX Runtime takes more than twice the
-time for it on a CPU.
+would say the same in fewer nodes, but ONNX Runtime takes several times as
+long for it on a CPU.
 """
 import itertools
 

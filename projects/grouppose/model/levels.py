@@ -73,8 +73,7 @@ def level_index(spatial_shapes: List[tuple],
         spatial_shapes=shapes, level_start_index=sizes.cumsum(0) - sizes)
 
 
-def token_centers(spatial_shapes: List[tuple],
-                  valid_ratios: Tensor) -> Tensor:
+def token_centers(spatial_shapes: List[tuple], valid_ratios: Tensor) -> Tensor:
     """Where in each level the tokens of all levels are.
 
     Args:
@@ -96,6 +95,5 @@ def token_centers(spatial_shapes: List[tuple],
             valid_ratios[:, level, 0] * width,
             valid_ratios[:, level, 1] * height
         ], -1)
-        centers.append(
-            torch.stack([x, y], -1).view(1, -1, 2) / sizes[:, None])
+        centers.append(torch.stack([x, y], -1).view(1, -1, 2) / sizes[:, None])
     return torch.cat(centers, 1)[:, :, None] * valid_ratios[:, None]

@@ -1,0 +1,14 @@
+"""A trained model as an ONNX file::
+
+    from projects.grouppose.deployment import export
+    from projects.grouppose.inference import load_model
+
+    model = load_model('CONFIG.py', 'CHECKPOINT.pth', 'cpu', prepare=False)
+    export(model, 'model.onnx')
+
+``tools/deployment/export_onnx.py`` does the same; ``run_onnx.py`` beside it
+needs nothing but the file.
+"""
+from .onnx_file import export
+
+__all__ = ['export']

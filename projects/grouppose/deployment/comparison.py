@@ -1,0 +1,171 @@
+"""A graph beside the model that it was made of, on the same images."""
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+
+import mmcv
+import numpy as np
+import onnxruntime
+import torch
+from mmpose.structures import PoseDataSample
+from torch import Tensor, nn
+
+from ..data.drawn_people import draw_image
+
+# Widths and heights of the images that a graph of any size is compared on.
+FRAMES = ((288, 224), (192, 256))
+
+
+class Difference(NamedTuple):
+    """How far apart the same people are, an entry for each pose.
+
+    Attributes:
+        pixels (np.ndarray): Of the keypoint that is farthest off, (n, ).
+        scores (np.ndarray): (n, ).
+    """
+    pixels: np.ndarray
+    scores: np.ndarray
+
+
+class Batch(NamedTuple):
+    """Images as a model wants them.
+
+    Attributes:
+        images (Tensor): Normalized and padded, (B, 3, H, W).
+        valid_sizes (Tensor): Widths and heights, int64, (B, 2).
+    """
+    images: Tensor
+    valid_sizes: Tensor
+
+    def arrays(self) -> Dict[str, np.ndarray]:
+        """The inputs of a graph."""
+        return {
+            name: values.numpy()
+            for name, values in zip(self._fields, self)
+        }
+
+
+def load_graph(content: bytes, num_threads: int = 0) -> Callable:
+    """A graph as a function in ONNX Runtime, on the CPU.
+
+    Args:
+        content (bytes): The ONNX file.
+        num_threads (int): Defaults to 0, one for each core.
+
+    Returns:
+        Callable: From a :class:`Batch` to keypoints (B, n, K, 2) and scores
+        (B, n).
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = num_threads
+    session = onnxruntime.InferenceSession(
+        content, options, providers=['CPUExecutionProvider'])
+    return lambda batch: session.run(['keypoints', 'scores'], batch.arrays())
+
+
+def compare(model: nn.Module, run: Callable,
+            batches: Sequence[Batch]) -> Difference:
+    """Measure how far a graph is from its model.
+
+    Args:
+        model (nn.Module): From :func:`load_model`.
+        run (Callable): As from :func:`load_graph`.
+        batches (Sequence[Batch]): What to compare on.
+
+    Returns:
+        Difference: Of all people of all batches; infinite where their
+        numbers differ.
+    """
+    differences = []
+    for batch in batches:
+        for expected, keypoints, scores in zip(
+                predict_batch(model, batch), *run(batch)):
+            kept = scores >= 0
+            differences.append(
+                distance(expected.keypoints, expected.bbox_scores,
+                         keypoints[kept], scores[kept]))
+    return Difference(*map(np.concatenate, zip(*differences)))
+
+
+def distance(expected: np.ndarray, expected_scores: np.ndarray,
+             found: np.ndarray, found_scores: np.ndarray) -> Difference:
+    """Compare the poses of an image, each with the nearest one.
+
+    Equal scores may come in any order, so ranks say nothing.
+
+    Args:
+        expected (np.ndarray): Poses (n, K, 2).
+        expected_scores (np.ndarray): (n, ).
+        found (np.ndarray): Poses (m, K, 2).
+        found_scores (np.ndarray): (m, ).
+    """
+    if len(expected) != len(found):
+        return Difference(*np.full((2, len(expected)), np.inf))
+    apart = np.abs(expected[:, None] - found).max((2, 3))
+    partner = apart.argmin(1)
+    return Difference(
+        apart.min(1), np.abs(expected_scores - found_scores[partner]))
+
+
+@torch.no_grad()
+def predict_batch(model: nn.Module, batch: Batch) -> List:
+    """What a model predicts, without a flip test or a threshold.
+
+    Returns:
+        list[InstanceData]: See :meth:`GroupPoseHead.predict`.
+    """
+    shape = tuple(batch.images.shape[2:])
+    samples = [
+        PoseDataSample(
+            metainfo=dict(img_shape=(height, width), batch_input_shape=shape))
+        for width, height in batch.valid_sizes.tolist()
+    ]
+    return model.head.predict(model.extract_feat(batch.images), samples)
+
+
+def make_batch(model: nn.Module,
+               images: Sequence[np.ndarray],
+               frame: Optional[Sequence[int]] = None) -> Batch:
+    """Normalize and pad images.
+
+    Args:
+        model (nn.Module): Whose preprocessor does it.
+        images (Sequence[np.ndarray]): BGR, uint8, (h, w, 3).
+        frame (Sequence[int], optional): Width and height to pad to. Defaults
+            to those of the largest image.
+    """
+    shape = frame[::-1] if frame else np.max([x.shape[:2] for x in images], 0)
+    canvas = torch.zeros(len(images), 3, *shape)
+    for place, image in zip(canvas, images):
+        tensor = torch.from_numpy(image.transpose(2, 0, 1).copy())
+        data = dict(inputs=[tensor], data_samples=[PoseDataSample()])
+        height, width = image.shape[:2]
+        normalized = model.data_preprocessor(data)['inputs']
+        place[:, :height, :width] = normalized[0, :, :height, :width]
+    sizes = [image.shape[1::-1] for image in images]
+    return Batch(canvas, torch.tensor(sizes))
+
+
+def drawn_batches(model: nn.Module,
+                  fixed_size: Optional[Sequence[int]] = None,
+                  batch_size: Optional[int] = None) -> List[Batch]:
+    """Two batches of drawn people, of different sizes where that may be.
+
+    Args:
+        model (nn.Module): Whose preprocessor makes them.
+        fixed_size (Sequence[int], optional): Width and height of both.
+        batch_size (int, optional): Of both. Defaults to one and two images.
+
+    Returns:
+        list[Batch]: Some images are smaller than their batch.
+    """
+    batches = []
+    for number, frame in enumerate([fixed_size] * 2 if fixed_size else FRAMES):
+        images = []
+        for i in range(batch_size or number + 1):
+            # One fills the frame, the next is narrower, and so on.
+            width = frame[0] - (number + i) % 3 * (frame[0] // 8)
+            height = frame[1] - i % 2 * (frame[1] // 5)
+            image, _ = draw_image(10 * number + i)
+            images.append(mmcv.imresize(image, (width, height)))
+        batches.append(make_batch(model, images, frame))
+    return batches

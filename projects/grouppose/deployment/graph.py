@@ -1,0 +1,129 @@
+"""From a model to an ONNX graph: images in, poses of the people out."""
+import inspect
+import warnings
+from io import BytesIO
+from typing import Optional, Sequence, Tuple
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, numpy_helper
+from torch import Tensor, nn
+
+from ..model.levels import sampled_masks
+
+# LayerNormalization came with 17, GridSample of maps with 16.
+OPSET = 17
+INPUTS = ('images', 'valid_sizes')
+OUTPUTS = ('keypoints', 'scores')
+# What a graph of any size is traced with.
+TRACED_SIZE = (320, 256)
+
+
+class PoseGraph(nn.Module):
+    """A model as one function of tensors.
+
+    Args:
+        model (nn.Module): From :func:`load_model` with
+            ``prepare=False``, on the CPU.
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor,
+                valid_sizes: Tensor) -> Tuple[Tensor, Tensor]:
+        """Find the people in a batch.
+
+        Args:
+            images (Tensor): Normalized, with zeros as padding on the right
+                and at the bottom, float32, (B, 3, H, W).
+            valid_sizes (Tensor): Width and height of each image without
+                padding, int64, (B, 2).
+
+        Returns:
+            tuple[Tensor]: keypoints in pixels of ``images`` (B, n, K, 2) and
+            scores (B, n), best first. Rows behind an image's last person
+            have the score -1.
+        """
+        head = self.model.head
+        feats = self.model.extract_feat(images)
+        masks = sampled_masks(feats, images.shape[-2:], valid_sizes.flip(-1))
+        decoded = head.forward_decoder(**head.encode(feats, masks))
+        outputs = head.forward_out_head(None, **decoded)
+        scores, instances = head.codec.select(outputs['logits'][-1])
+        poses = outputs['keypoints'][-1].flatten(2)
+        index = instances[..., None].expand(-1, -1, poses.shape[-1])
+        poses = poses.gather(1, index).unflatten(-1, (-1, 2))
+        return poses * valid_sizes[:, None, None].to(poses.dtype), scores
+
+
+def trace(model: nn.Module,
+          fixed_size: Optional[Sequence[int]] = None,
+          batch_size: Optional[int] = None) -> onnx.ModelProto:
+    """Write a model down as an ONNX graph.
+
+    Args:
+        model (nn.Module): From :func:`load_model` with
+            ``prepare=False``, on the CPU. It is left as
+            it was.
+        fixed_size (Sequence[int], optional): Width and height of the only
+            images that the graph takes. Defaults to any.
+        batch_size (int, optional): The only size of a batch. Defaults to
+            any.
+
+    Returns:
+        onnx.ModelProto: See :class:`PoseGraph` for inputs and outputs.
+    """
+    width, height = fixed_size or TRACED_SIZE
+    count = batch_size or 2
+    images = torch.zeros(count, 3, height, width)
+    valid_sizes = torch.tensor([[width, height]]).repeat(count, 1)
+    valid_sizes[0] -= torch.tensor([width // 4, 0])
+    axes = {name: {} for name in INPUTS + OUTPUTS}
+    if batch_size is None:
+        axes = {name: {0: 'batch'} for name in axes}
+    if fixed_size is None:
+        axes['images'].update({2: 'height', 3: 'width'})
+
+    # The exporter of torch 2.1, which newer versions keep under this name.
+    parameters = inspect.signature(torch.onnx.export).parameters
+    exporter = dict(dynamo=False) if 'dynamo' in parameters else {}
+    buffer = BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        # The comparison with PyTorch finds what tracing gets wrong.
+        warnings.simplefilter('ignore')
+        torch.onnx.export(
+            PoseGraph(model).eval(), (images, valid_sizes),
+            buffer,
+            input_names=INPUTS,
+            output_names=OUTPUTS,
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            **exporter)
+    result = onnx.load_from_string(buffer.getvalue())
+    _replace_doubles(result.graph)
+    return result
+
+
+def _replace_doubles(graph: onnx.GraphProto) -> None:
+    """Make float32 of float64.
+
+    The exporter takes Python's numbers for float64, and in graphs of a fixed
+    size casts whatever they meet, down to the weights.
+    """
+    tensors = [*graph.initializer]
+    for node in graph.node:
+        for attribute in node.attribute:
+            if node.op_type == 'Cast' and attribute.i == TensorProto.DOUBLE:
+                attribute.i = TensorProto.FLOAT
+            elif node.op_type == 'Constant':
+                tensors.append(attribute.t)
+    for tensor in tensors:
+        if tensor.data_type == TensorProto.DOUBLE:
+            values = numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    for output in graph.output:
+        output.type.tensor_type.elem_type = TensorProto.FLOAT
+    graph.ClearField('value_info')  # types between nodes, to be found anew

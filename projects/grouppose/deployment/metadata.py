@@ -1,0 +1,75 @@
+"""What a program must know to use a graph without anything else."""
+import json
+from typing import Dict, Optional, Sequence
+
+from torch import nn
+
+from ..version import __version__
+
+PIPELINE = ['LoadPoseImage', 'PoseResize', 'PackPoseInputs']
+
+
+def describe(model: nn.Module,
+             fixed_size: Optional[Sequence[int]] = None) -> Dict[str, str]:
+    """Describe how images enter a model and what its outputs mean.
+
+    Args:
+        model (nn.Module): From :func:`load_model`.
+        fixed_size (Sequence[int], optional): Width and height of the only
+            images that the graph takes.
+
+    Returns:
+        dict[str, str]: JSON by name:
+
+        - plugin: name and version of this package
+        - mean, std: of the three channels, for pixels of 0 to 255
+        - channel_order: 'rgb' or 'bgr'
+        - resize: ``short_side`` and ``max_size`` of :class:`PoseResize`, or
+          the ``frame`` (w, h) that images are fitted into
+        - pad_divisor: what width and height are padded to a multiple of
+        - dataset, keypoint_names, sigmas, skeleton (pairs of keypoints),
+          keypoint_colors and link_colors (RGB)
+
+    Raises:
+        ValueError: If images enter the model in another way.
+    """
+    name = model.cfg.filename
+    pipeline = model.cfg.test_dataloader.dataset.pipeline
+    steps = [step['type'] for step in pipeline]
+    if steps != PIPELINE:
+        raise ValueError(
+            f'{name}: the test pipeline is {", ".join(steps)}, but a graph '
+            f'can describe {", ".join(PIPELINE)} only. Set '
+            'test_dataloader.dataset.pipeline to these.')
+    resize = dict(
+        short_side=pipeline[1]['short_side'],
+        max_size=pipeline[1].get('max_size'))
+    if fixed_size is not None:
+        resize = dict(frame=list(fixed_size))
+    elif not isinstance(resize['short_side'], int):
+        raise ValueError(
+            f'{name}: short_side of PoseResize in the test pipeline is '
+            f'{resize["short_side"]}. Set one length.')
+
+    preprocessor = model.data_preprocessor
+    if not preprocessor._enable_normalize or preprocessor.pad_value != 0:
+        raise ValueError(
+            f'{name}: model.data_preprocessor must have `mean` and `std`, '
+            'and a `pad_value` of 0.')
+    meta = model.dataset_meta
+    values = dict(
+        plugin=f'grouppose-mmpose {__version__}',
+        mean=preprocessor.mean.flatten().tolist(),
+        std=preprocessor.std.flatten().tolist(),
+        channel_order='rgb' if preprocessor._channel_conversion else 'bgr',
+        resize=resize,
+        pad_divisor=preprocessor.pad_size_divisor,
+        dataset=meta['dataset_name'],
+        keypoint_names=[
+            meta['keypoint_id2name'][i] for i in range(meta['num_keypoints'])
+        ],
+        sigmas=[float(sigma) for sigma in meta['sigmas']],
+        skeleton=[list(link) for link in meta['skeleton_links']],
+        keypoint_colors=meta['keypoint_colors'].tolist(),
+        link_colors=meta['skeleton_link_colors'].tolist())
+    return {key: json.dumps(value) for key, value in values.items()}

@@ -1,0 +1,104 @@
+"""The whole way from a model to an ONNX file that is known to be right."""
+import os
+from typing import Optional, Sequence
+
+import numpy as np
+import onnx
+from torch import nn
+
+from ..inference.speed import OneDNNLinear
+from ..model import GroupPoseHead
+from .comparison import Difference, compare, drawn_batches, load_graph
+from .graph import trace
+from .half import to_half
+from .metadata import describe
+
+# What a graph may differ by from its model, in pixels and in scores. In half
+# precision the median pose counts: of two that rank about the same, either
+# may be taken.
+TOLERANCE = Difference(0.05, 1e-4)
+HALF_TOLERANCE = Difference(0.5, 1e-3)
+
+
+def export(model: nn.Module,
+           path: str,
+           fixed_size: Optional[Sequence[int]] = None,
+           batch_size: Optional[int] = None,
+           half: bool = False) -> Difference:
+    """Export a model to ONNX, and compare the two before the file is there.
+
+    Args:
+        model (nn.Module): From :func:`load_model` with
+            ``prepare=False``, on the CPU.
+        path (str): File to write; one that exists is replaced.
+        fixed_size (Sequence[int], optional): Width and height of the only
+            images that the graph takes. Defaults to any.
+        batch_size (int, optional): The only size of a batch. Defaults to
+            any.
+        half (bool): See :func:`to_half`. Defaults to False.
+
+    Returns:
+        Difference: What was found between the two.
+
+    Raises:
+        ValueError: If the model is no Group Pose or was prepared for
+            inference, images enter it in an unusual way, or the graph
+            computes something else.
+    """
+    if not isinstance(getattr(model, 'head', None), GroupPoseHead):
+        raise ValueError(
+            f'{model.cfg.filename}: the model has no GroupPoseHead, only '
+            'models with it can be exported.')
+    if any(isinstance(module, OneDNNLinear) for module in model.modules()):
+        raise ValueError(
+            f'{model.cfg.filename}: the model was prepared for inference, '
+            'which no graph can be made of. Load it with prepare=False.')
+    metadata = describe(model, fixed_size)
+    graph = trace(model, fixed_size, batch_size)
+    if half:
+        graph = to_half(graph)
+    onnx.helper.set_model_props(graph, metadata)
+    onnx.checker.check_model(graph, full_check=True)
+    content = graph.SerializeToString()
+    found = _check(model, content, fixed_size, batch_size, half)
+
+    unfinished = f'{path}.tmp'
+    with open(unfinished, 'wb') as file:
+        file.write(content)
+    os.replace(unfinished, path)
+    return found
+
+
+def _check(model: nn.Module, content: bytes,
+           fixed_size: Optional[Sequence[int]], batch_size: Optional[int],
+           half: bool) -> Difference:
+    """Refuse a graph that computes something else."""
+    batches = drawn_batches(model, fixed_size, batch_size)
+    try:
+        found = compare(model, load_graph(content), batches)
+    except Exception as error:  # ONNX Runtime's have no other base
+        raise ValueError(
+            f'{model.cfg.filename}: the graph does not run in ONNX Runtime '
+            f'({error}). {_remedy(fixed_size)}') from error
+    limit, summary = (HALF_TOLERANCE, np.median) if half else (TOLERANCE,
+                                                               np.max)
+    if np.isinf(found).any():
+        raise ValueError(
+            f'{model.cfg.filename}: on drawn images, the graph finds another '
+            f'number of people. Nothing was written. {_remedy(fixed_size)}')
+    pixels, scores = map(summary, found)
+    # Not the other way round, for NaN.
+    if not (pixels <= limit.pixels and scores <= limit.scores):
+        raise ValueError(
+            f'{model.cfg.filename}: on drawn images, the graph is off by '
+            f'{pixels:.3g} pixels and {scores:.2g} in scores; '
+            f'{limit.pixels} and {limit.scores} are allowed. Nothing was '
+            f'written. {_remedy(fixed_size)}')
+    return found
+
+
+def _remedy(fixed_size: Optional[Sequence[int]]) -> str:
+    if fixed_size is None:
+        return ('If the backbone takes sizes for constants when it is '
+                'traced, export with --fixed-size and --batch.')
+    return 'Please report it with the config.'

@@ -1,0 +1,383 @@
+"""Find the people in images with an exported model:
+``python run_onnx.py MODEL.onnx IMAGE... --out DIR``.
+
+Needs numpy, Pillow, and onnxruntime or openvino; neither PyTorch nor MMPose.
+The file stands alone: it may be copied to where it is needed.
+"""
+import argparse
+import json
+import os
+import struct
+import sys
+import zlib
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
+
+DESCRIPTION = """Find the people in images with a model from export_onnx.py.
+
+DIR/predictions.json holds all poses in COCO's result format: image_id counts
+images from 1, file_name is the input, bbox is the extent of the keypoints.
+Coordinates are pixels of the image as a viewer shows it, turned as its EXIF
+data say. DIR/visualizations holds the images with the poses drawn.
+
+Exit code: 0 if all went well, 1 if an image could not be read or written (it
+is listed, the others are done), 2 if nothing was started."""
+
+FIELDS = ('mean', 'std', 'channel_order', 'resize', 'pad_divisor',
+          'keypoint_names', 'skeleton', 'keypoint_colors', 'link_colors')
+# What Pillow raises for files that are broken in one way or another.
+BROKEN = (OSError, EOFError, IndexError, SyntaxError, TypeError, ValueError,
+          struct.error, zlib.error, Image.DecompressionBombError)
+
+
+class OnnxRuntime:
+    """A model in ONNX Runtime.
+
+    Args:
+        path (str): The ONNX file.
+        device (str): 'cpu', 'cuda', 'tensorrt' or another of its providers.
+
+    Attributes:
+        metadata (dict): What the file says, strings by name.
+    """
+
+    def __init__(self, path, device):
+        import onnxruntime
+        providers = {
+            name.replace('ExecutionProvider', '').lower(): name
+            for name in onnxruntime.get_available_providers()
+        }
+        if device not in providers:
+            raise ValueError(f'--device {device}: this ONNX Runtime has '
+                             f'{", ".join(sorted(providers))} only')
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        self.session = onnxruntime.InferenceSession(
+            path, options, providers=[providers[device]])
+        self.metadata = self.session.get_modelmeta().custom_metadata_map
+
+    def __call__(self, inputs):
+        """Compute keypoints (B, n, K, 2) and scores (B, n)."""
+        return self.session.run(['keypoints', 'scores'], inputs)
+
+
+class OpenVino:
+    """The same in OpenVINO.
+
+    Args:
+        path (str): The ONNX file.
+        device (str): 'cpu', 'gpu', 'auto' or another of its devices.
+    """
+
+    def __init__(self, path, device):
+        import openvino
+        core = openvino.Core()
+        model = core.read_model(path)
+        # Without the hint, some processors compute in bfloat16.
+        self.compiled = core.compile_model(model, device.upper(),
+                                           {'INFERENCE_PRECISION_HINT': 'f32'})
+        info = {}
+        if model.has_rt_info(['framework']):
+            info = model.get_rt_info(['framework']).value
+        self.metadata = {name: str(info[name]) for name in info}
+
+    def __call__(self, inputs):
+        """Compute keypoints (B, n, K, 2) and scores (B, n)."""
+        results = self.compiled(inputs)
+        return results['keypoints'], results['scores']
+
+
+BACKENDS = dict(onnxruntime=OnnxRuntime, openvino=OpenVino)
+
+
+class Model:
+    """An exported model with what its file says about images and poses.
+
+    Args:
+        path (str): The ONNX file.
+        backend (str): One of ``BACKENDS``. Defaults to 'onnxruntime'.
+        device (str): As the backend calls it. Defaults to 'cpu'.
+
+    Raises:
+        ImportError: If the backend is not installed.
+        ValueError: If the file is no model from ``export_onnx.py``, or there
+            is no such device.
+    """
+
+    def __init__(self, path, backend='onnxruntime', device='cpu'):
+        if not os.path.isfile(path):
+            raise ValueError(f'{path}: no such file')
+        try:
+            self.run = BACKENDS[backend](path, device)
+        except (ImportError, ValueError):
+            raise
+        except Exception as error:  # the backends' own have no other base
+            raise ValueError(f'{path}: {backend} cannot load it on {device} '
+                             f'({str(error).strip()})') from error
+        missing = [name for name in FIELDS if name not in self.run.metadata]
+        if missing:
+            raise ValueError(
+                f'{path}: the metadata lack {", ".join(missing)}. Export the '
+                'model with tools/deployment/export_onnx.py.')
+        for name in FIELDS:
+            setattr(self, name, json.loads(self.run.metadata[name]))
+
+    def predict(self, image):
+        """Find the people in an image.
+
+        Args:
+            image (np.ndarray): RGB, uint8, (H, W, 3).
+
+        Returns:
+            tuple[np.ndarray]: keypoints in pixels of the image (n, K, 2) and
+            scores (n, ), best first.
+        """
+        canvas, size = self.prepare(image)
+        keypoints, scores = self.run(
+            dict(images=canvas[None], valid_sizes=np.array([size])))
+        kept = scores[0] >= 0
+        ratio = np.float32(image.shape[1::-1]) / np.float32(size)
+        return keypoints[0][kept] * ratio, scores[0][kept]
+
+    def prepare(self, image):
+        """Resize, normalize and pad an image.
+
+        Args:
+            image (np.ndarray): RGB, uint8, (H, W, 3).
+
+        Returns:
+            tuple: float32 (3, h, w), and width and height without padding.
+        """
+        frame = self.resize.get('frame')
+        old = image.shape[1::-1]
+        size = fitted_size(old, frame) if frame else resized_size(
+            old, self.resize['short_side'], self.resize['max_size'])
+        if size != old:
+            image = Image.fromarray(image).resize(size, Image.BILINEAR)
+        pixels = np.asarray(image, dtype=np.float32)
+        if self.channel_order == 'bgr':
+            pixels = pixels[..., ::-1]
+        pixels = (pixels - np.float32(self.mean)) / np.float32(self.std)
+        width, height = frame or [
+            -(-side // self.pad_divisor) * self.pad_divisor for side in size
+        ]
+        canvas = np.zeros((3, height, width), dtype=np.float32)
+        canvas[:, :size[1], :size[0]] = pixels.transpose(2, 0, 1)
+        return canvas, size
+
+    def draw(self, image, poses):
+        """Draw poses.
+
+        Args:
+            image (np.ndarray): RGB, uint8, (H, W, 3).
+            poses (np.ndarray): In pixels of it, (n, K, 2).
+
+        Returns:
+            PIL.Image.Image: The picture.
+        """
+        picture = Image.fromarray(image)
+        width = max(1, round(float(np.hypot(*picture.size)) / 400))
+        painter = ImageDraw.Draw(picture)
+        for pose in poses.tolist():
+            for (start, end), color in zip(self.skeleton, self.link_colors):
+                painter.line([*pose[start], *pose[end]], tuple(color), width)
+            for (x, y), color in zip(pose, self.keypoint_colors):
+                radius = 1.5 * width
+                painter.ellipse(
+                    [x - radius, y - radius, x + radius, y + radius],
+                    tuple(color))
+        return picture
+
+
+def read_image(path):
+    """Read an image as a viewer shows it.
+
+    Returns:
+        np.ndarray: RGB, uint8, (H, W, 3).
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.array(_to_rgb(ImageOps.exif_transpose(image)))
+    except BROKEN as error:
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = 'unknown format' if unknown else error
+        raise ValueError(
+            f'{path}: cannot be read as an image ({reason}). '
+            'Replace the file, or convert it to JPEG or PNG.') from error
+
+
+def _to_rgb(image):
+    """Convert an image of any mode; transparent parts show white."""
+    if image.mode == 'F':
+        raise ValueError('floating-point pixels have no defined white')
+    if image.mode.startswith('I'):
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() >= 2**16:
+            raise ValueError('more than 16 bits a pixel')
+        image = Image.fromarray((values >> 8).astype(np.uint8))
+    if image.mode[-1] in 'Aa' or 'transparency' in image.info:
+        image = image.convert('RGBA')
+        paper = Image.new('RGBA', image.size, 'white')
+        image = Image.alpha_composite(paper, image)
+    return image.convert('RGB')
+
+
+def resized_size(size, short_side, max_size):
+    """Width and height of an image whose shorter side gets a length, unless
+    its longer side passes a limit then. As in training: truncated."""
+    width, height = size
+    short, long = min(size), max(size)
+    if max_size is not None and long / short * short_side > max_size:
+        short_side = int(round(max_size * short / long))
+        if short_side < 1:
+            return (1, max_size) if width < height else (max_size, 1)
+    if short == short_side:
+        return width, height
+    if width < height:
+        return short_side, int(short_side * height / width)
+    return int(short_side * width / height), short_side
+
+
+def fitted_size(size, frame):
+    """Width and height of an image that just fits into a frame."""
+    ratio = min(frame[0] / size[0], frame[1] / size[1])
+    return tuple(
+        min(limit, max(1, round(side * ratio)))
+        for side, limit in zip(size, frame))
+
+
+def coco_results(poses, scores, **fields):
+    """Poses in COCO's result format.
+
+    Args:
+        poses (np.ndarray): (n, K, 2).
+        scores (np.ndarray): (n, ).
+        fields: What else each entry gets, such as ``image_id``.
+    """
+    entries = []
+    for pose, score in zip(poses, scores):
+        low, high = pose.min(0), pose.max(0)
+        rows = np.column_stack([pose.round(2), np.full(len(pose), score)])
+        entries.append(
+            dict(
+                fields,
+                category_id=1,
+                keypoints=_rounded(rows.ravel(), 4),
+                score=round(float(score), 4),
+                bbox=_rounded(np.concatenate([low, high - low]), 2)))
+    return entries
+
+
+def _rounded(values, digits):
+    return [round(float(value), digits) for value in values]
+
+
+def picture_path(folder, source, taken):
+    """Where the picture of an image goes: ``a.jpg``, then ``a-2.jpg``.
+
+    Args:
+        folder (str): For the pictures.
+        source (str): The image.
+        taken (set): Files that must not be written, see :func:`file_key`; it
+            gets the new one.
+    """
+    stem, suffix = os.path.splitext(os.path.basename(source))
+    suffix = suffix if suffix.lower() in ('.jpg', '.jpeg') else '.png'
+    number, path = 1, os.path.join(folder, stem + suffix)
+    while file_key(path) in taken:
+        number += 1
+        path = os.path.join(folder, f'{stem}-{number}{suffix}')
+    taken.add(file_key(path))
+    return path
+
+
+def file_key(path):
+    """The same for all names of a file, on any file system."""
+    return os.path.realpath(path).casefold()
+
+
+def parse_args(argv=None):
+    """Define and read the arguments."""
+    parser = argparse.ArgumentParser(
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('model', help='ONNX file from export_onnx.py')
+    parser.add_argument('images', nargs='+', metavar='IMAGE')
+    parser.add_argument(
+        '--out', required=True, metavar='DIR', help='folder for the results')
+    parser.add_argument(
+        '--backend',
+        choices=sorted(BACKENDS),
+        default='onnxruntime',
+        help='(default: onnxruntime)')
+    parser.add_argument(
+        '--device',
+        type=str.lower,
+        default='cpu',
+        help='as the backend calls it: cpu, cuda, gpu (default: cpu)')
+    parser.add_argument(
+        '--score-thr',
+        type=float,
+        default=0.3,
+        help='least score of a pose that is written and drawn (default: 0.3)')
+    parser.add_argument(
+        '--no-pictures', action='store_true', help='write the JSON file only')
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='replace the results of an earlier run in DIR, file by file')
+    return parser, parser.parse_args(argv)
+
+
+def main(argv=None):
+    """Run the program.
+
+    Returns:
+        int: Exit code, see DESCRIPTION.
+    """
+    parser, args = parse_args(argv)
+    json_path = os.path.join(args.out, 'predictions.json')
+    folder = os.path.join(args.out, 'visualizations')
+    for path in (json_path, folder):
+        if os.path.exists(path) and not args.overwrite:
+            parser.error(f'{path} exists, perhaps from an earlier run; choose '
+                         'another --out, or replace it with --overwrite')
+    try:
+        model = Model(args.model, args.backend, args.device)
+        os.makedirs(args.out if args.no_pictures else folder, exist_ok=True)
+    except ImportError as error:
+        parser.error(f'{error}. Install {args.backend} with pip.')
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+
+    taken = {file_key(path) for path in args.images}
+    results, failures = [], []
+    for number, path in enumerate(args.images, 1):
+        try:
+            image = read_image(path)
+            poses, scores = model.predict(image)
+            kept = scores >= args.score_thr
+            results += coco_results(
+                poses[kept], scores[kept], image_id=number, file_name=path)
+            if not args.no_pictures:
+                model.draw(image, poses[kept]).save(
+                    picture_path(folder, path, taken))
+        except (OSError, ValueError) as error:
+            failures.append(str(error))
+    with open(json_path, 'w', encoding='utf-8') as file:
+        lines = [json.dumps(entry, ensure_ascii=False) for entry in results]
+        file.write('\n'.join(['[', ',\n'.join(lines), ']\n']))
+
+    print(f'{len(args.images) - len(failures)} of {len(args.images)} images, '
+          f'{len(results)} poses: {args.out}')
+    for failure in failures:
+        print(f'failed: {failure}', file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
