@@ -6,7 +6,6 @@ from collections import Counter
 import pytest
 import torch
 from test_tools_cli import TOOLS, load_tool
-from tool_runs import run_tool
 
 from projects.grouppose.model import deformable_attention
 

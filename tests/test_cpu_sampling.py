@@ -99,7 +99,8 @@ def test_survives_wild_locations(number):
 
 
 @pytest.mark.parametrize('masked', [False, True])
-def test_module_equals_mmcvs(masked):
+@pytest.mark.parametrize('coordinates', [2, 4])
+def test_module_equals_mmcvs(masked, coordinates):
     sizes = dict(
         embed_dims=16, num_heads=2, num_levels=len(SHAPES), dropout=0.0)
     torch.manual_seed(0)
@@ -113,7 +114,7 @@ def test_module_equals_mmcvs(masked):
         query=torch.randn(2, 5, 16),
         query_pos=torch.randn(2, 5, 16),
         value=torch.randn(2, tokens, 16),
-        reference_points=torch.rand(2, 5, len(SHAPES), 2),
+        reference_points=torch.rand(2, 5, len(SHAPES), coordinates),
         spatial_shapes=torch.tensor(SHAPES),
         level_start_index=torch.tensor([0, 35, 38, 42]))
     if masked:

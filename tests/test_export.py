@@ -86,20 +86,16 @@ def test_poses_do_not_depend_on_the_padding_value(exported):
 
 
 def test_openvino_reads_the_same_file(exported):
-    openvino = pytest.importorskip('openvino')
+    pytest.importorskip('openvino')
     model, _, path = exported
-    compiled = openvino.Core().compile_model(
-        str(path), 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})
-
-    def run(batch):
-        results = compiled(batch.arrays())
-        return results['keypoints'], results['scores']
-
+    tool = load_tool('run_onnx', TOOLS / 'deployment')
+    openvino = tool.OpenVino(str(path), 'cpu')
     batches = [
         drawn_batch(model, (160, 120)),
         drawn_batch(model, (64, 96), (120, 40))
     ]
-    found = comparison.compare(model, run, batches)
+    found = comparison.compare(model, lambda batch: openvino(batch.arrays()),
+                               batches)
     assert found.pixels.max() < 0.05
     assert found.scores.max() < 1e-4
 

@@ -113,6 +113,28 @@ def test_openvino(exported, tool, photos, tmp_path):
     assert not (tmp_path / 'out/visualizations').exists()
 
 
+def test_openvino_leaves_signals_alone(exported):
+    """It replaces the stack for signals of a thread that compiles, and a
+    signal that comes later may end the process."""
+    pytest.importorskip('openvino')
+    program = f"""
+import ctypes, faulthandler, sys
+faulthandler.enable()
+sys.path.insert(0, {str(TOOLS / 'deployment')!r})
+from run_onnx import OpenVino
+
+def stack():
+    place = (ctypes.c_void_p * 3)()
+    assert ctypes.CDLL(None).sigaltstack(None, place) == 0
+    return place[0]
+
+before = stack()
+model = OpenVino({str(exported[2])!r}, 'cpu')
+assert before == stack()
+"""
+    subprocess.run([sys.executable, '-c', program], check=True, timeout=60)
+
+
 def test_photographs(exported, tool):
     folder = TOOLS.parents[1] / 'shared/data/coco_mini/val2017'
     paths = sorted(folder.glob('*.jpg'))[:4]

@@ -20,8 +20,10 @@ from tqdm import tqdm
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+FOLDER = Path(__file__).resolve().parent
+sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
 from mmengine.dataset import Compose  # noqa: E402
+from run_onnx import OpenVino  # noqa: E402
 
 import launch  # noqa: E402
 from projects.grouppose.benchmark import take_turns  # noqa: E402
@@ -68,16 +70,8 @@ def parse_args(argv=None):
 def load_openvino(path, threads):
     """A graph as a function in OpenVINO, see :func:`comparison.load_graph`.
     """
-    # Without the hint, some processors compute in bfloat16.
-    compiled = openvino.Core().compile_model(
-        str(path), 'CPU',
-        dict(INFERENCE_PRECISION_HINT='f32', INFERENCE_NUM_THREADS=threads))
-
-    def run(batch):
-        results = compiled(batch.arrays())
-        return results['keypoints'], results['scores']
-
-    return run
+    run = OpenVino(str(path), 'cpu', INFERENCE_NUM_THREADS=threads)
+    return lambda batch: run(batch.arrays())
 
 
 def predict_in_pytorch(model, batch):

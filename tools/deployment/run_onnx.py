@@ -10,6 +10,7 @@ import os
 import struct
 import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
@@ -68,15 +69,20 @@ class OpenVino:
     Args:
         path (str): The ONNX file.
         device (str): 'cpu', 'gpu', 'auto' or another of its devices.
+        options: Settings of the device.
     """
 
-    def __init__(self, path, device):
+    def __init__(self, path, device, **options):
         import openvino
         core = openvino.Core()
         model = core.read_model(path)
         # Without the hint, some processors compute in bfloat16.
-        self.compiled = core.compile_model(model, device.upper(),
-                                           {'INFERENCE_PRECISION_HINT': 'f32'})
+        options = dict(INFERENCE_PRECISION_HINT='f32', **options)
+        # In another thread: the one that compiles gets a stack for signals
+        # that is freed with the model, and dies of the next signal then.
+        with ThreadPoolExecutor(1) as executor:
+            self.compiled = executor.submit(core.compile_model, model,
+                                            device.upper(), options).result()
         info = {}
         if model.has_rt_info(['framework']):
             info = model.get_rt_info(['framework']).value

@@ -127,9 +127,12 @@ def make_training_batch(method: Method, batch_size: int, people: int) -> dict:
 
     Returns:
         dict: As a data loader collates it.
+
+    Raises:
+        RuntimeError: If the config is for evaluation only.
     """
     init_default_scope('mmpose')
-    config = method.read()
+    config = _read_for_training(method)
     pipeline = [
         transform for transform in config.train_dataloader.dataset.pipeline
         if transform.type in ('GenerateTarget', 'PackPoseInputs')
@@ -145,8 +148,12 @@ def make_training_batch(method: Method, batch_size: int, people: int) -> dict:
 
 def make_optimizer(method: Method, model: nn.Module,
                    precision: str) -> OptimWrapper:
-    """The optimizer of the config, in one of the precisions."""
-    settings = method.read().optim_wrapper
+    """The optimizer of the config, in one of the precisions.
+
+    Raises:
+        RuntimeError: If the config is for evaluation only.
+    """
+    settings = _read_for_training(method).optim_wrapper
     if precision == 'fp16':
         settings.update(
             type='AmpOptimWrapper', dtype='float16', loss_scale='dynamic')
@@ -184,6 +191,15 @@ def _test_size(config: Config, name: str) -> Tuple[int, int]:
             return transform.max_size, transform.short_side
     raise ValueError(f'{name}: the test pipeline does not say the size of '
                      'its images. Give --size W H')
+
+
+def _read_for_training(method: Method) -> Config:
+    """Read the config of a method that can be trained."""
+    config = method.read()
+    if not config.get('train_dataloader'):
+        raise RuntimeError('evaluation only: no train_dataloader in its '
+                           'config')
+    return config
 
 
 def _metainfo(config: Config) -> dict:

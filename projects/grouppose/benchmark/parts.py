@@ -7,7 +7,7 @@ from torch import nn
 
 # Callables of a model, found by name; others than these do not have all of
 # them. What one of them does outside of the others is its own.
-GROUP_POSE_PARTS = {
+TRANSFORMER_PARTS = {
     'test_step': 'post-processing',
     'data_preprocessor': 'data preprocessor',
     'backbone': 'backbone',
@@ -15,6 +15,7 @@ GROUP_POSE_PARTS = {
     'head.predict': 'post-processing',
     'head.forward_encoder': 'encoder',
     'head.query_selection': 'query selection',
+    'head.pre_decoder': 'query selection',  # of ED-Pose
     'head.forward_decoder': 'decoder',
     'head.forward_out_head': 'output heads',
 }
@@ -64,7 +65,7 @@ class Stopwatch:
 def find_parts(model: nn.Module) -> Dict[str, str]:
     """Names of the parts of an MMPose model by their place in it."""
     has_encoder = hasattr(model.head, 'forward_encoder')
-    parts = GROUP_POSE_PARTS if has_encoder else OTHER_PARTS
+    parts = TRANSFORMER_PARTS if has_encoder else OTHER_PARTS
     return {
         path: name
         for path, name in parts.items() if _find(model, path) is not None

@@ -69,8 +69,10 @@ class DeformableAttention(MultiScaleDeformableAttention):
         Args:
             query (Tensor): (B, T, C).
             value (Tensor): (B, S, C).
-            reference_points (Tensor): Normalized in the frame of each level,
-                (B, T, L, 2).
+            reference_points (Tensor): Normalized in the frame of each level:
+                points, (B, T, L, 2), from which offsets are in tokens, or
+                center and size of boxes, (B, T, L, 4), from which they are
+                in halves of the box by the number of points.
             spatial_shapes (Tensor): Heights and widths, int64, (L, 2).
             level_start_index (Tensor): First token of each level, (L, ).
             key_padding_mask (Tensor, optional): True on padding, bool,
@@ -91,10 +93,14 @@ class DeformableAttention(MultiScaleDeformableAttention):
         weights = self.attention_weights(query)
         weights = weights.view(batch, num_queries, heads, -1).softmax(-1)
         weights = weights.view(batch, num_queries, heads, *samples)
-        sizes = spatial_shapes.flip(-1)[:, None]
-        reference_points = reference_points.to(query.dtype)[:, :, None, :,
-                                                            None]
-        locations = reference_points + offsets / sizes
+        reference_points = reference_points.to(query.dtype)
+        reference_points = reference_points[:, :, None, :, None]
+        if reference_points.shape[-1] == 2:
+            offsets = offsets / spatial_shapes.flip(-1)[:, None]
+        else:
+            offsets = (
+                offsets / self.num_points * 0.5 * reference_points[..., 2:])
+        locations = reference_points[..., :2] + offsets
         return self.output_proj(
             sample_maps(value, spatial_shapes, level_start_index, locations,
                         weights, self.im2col_step))
