@@ -1,18 +1,25 @@
 """Checkpoints are read without executing what they say."""
 import argparse
+import builtins
 import collections
 import copyreg
 import operator
 import os
+import pickle
+import re
 import sys
 import types
+import zipfile
 
 import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.utils import digit_version
+from test_tools_cli import TOOLS, load_tool
 
 from projects.grouppose import checkpoint
+from projects.grouppose.safe_loading import load_from_run
 
 
 class Made:
@@ -55,7 +62,7 @@ def is_read(path, content, **kwargs) -> bool:
 def test_the_harm_would_be_done(tmp_path):
     path = tmp_path / 'harm'
     torch.save(Made(os.mkdir, (str(path), )), tmp_path / 'a.pth')
-    torch.load(tmp_path / 'a.pth')
+    torch.load(tmp_path / 'a.pth', weights_only=False)
     assert path.exists()
 
 
@@ -148,11 +155,123 @@ def test_unreadable_files(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ValueError, match='a.pth.*readable'):
         checkpoint.load_official(path)
+    with pytest.raises(ValueError, match='a.pth: cannot be resumed from'):
+        load_from_run(path)
 
 
-def test_missing_files(tmp_path):
+@pytest.mark.parametrize('read', [checkpoint.load_official, load_from_run])
+def test_missing_files(tmp_path, read):
     with pytest.raises(FileNotFoundError, match='a.pth'):
-        checkpoint.load_official(tmp_path / 'a.pth')
+        read(tmp_path / 'a.pth')
+
+
+def make_run() -> dict:
+    """What MMEngine saves of a run, with all kinds of values in it."""
+    losses = HistoryBuffer()
+    for loss in (3, 1.5):
+        losses.update(loss, 2)
+    return dict(
+        meta=dict(
+            epoch=1,
+            seed=None,
+            dataset_meta=dict(
+                sigmas=np.full(17, 0.05, dtype=np.float32),
+                flip_indices=[1, 0],
+                upper_body_ids=np.arange(3),
+                shown=np.array([True, False]),
+                colors=np.array([[255, 128, 0]], dtype=np.uint8))),
+        message_hub=dict(
+            log_scalars=collections.OrderedDict(loss=losses),
+            runtime_info=dict(best=np.float64(0.5), step=np.int64(3))),
+        optimizer=dict(state={0: dict(exp_avg=torch.ones(2))}),
+        state_dict=collections.OrderedDict(WEIGHTS))
+
+
+def read_safely(path):
+    return torch.load(path, weights_only=True)
+
+
+# Older ones cannot be told what is safe; nor do they read so by default.
+READERS = pytest.mark.parametrize('read', [
+    load_from_run,
+    pytest.param(
+        read_safely,
+        marks=pytest.mark.skipif(
+            digit_version(torch.__version__) < digit_version('2.6.0'),
+            reason='PyTorch before 2.6'))
+])
+
+
+@LEGACY
+@READERS
+def test_runs_are_read(tmp_path, read, legacy):
+    path, run = tmp_path / 'a.pth', make_run()
+    torch.save(run, path, _use_new_zipfile_serialization=not legacy)
+    back = read(path)
+    np.testing.assert_equal(back['meta'], run['meta'])
+    for name, array in run['meta']['dataset_meta'].items():
+        assert type(back['meta']['dataset_meta'][name]) is type(array)
+    assert back['message_hub']['runtime_info'] == dict(best=0.5, step=3)
+    losses = back['message_hub']['log_scalars']['loss']
+    assert losses.statistics('mean', 1) == 0.75
+    assert losses.statistics('min') == 1.5 and losses.current() == 1.5
+    torch.testing.assert_close(back['optimizer'], run['optimizer'])
+    torch.testing.assert_close(back['state_dict'], run['state_dict'])
+
+
+@pytest.mark.parametrize('core', ['numpy.core', 'numpy._core'])
+@READERS
+def test_runs_of_any_numpy_are_read(tmp_path, read, core):
+    """NumPy 2 has moved what arrays and numbers are made with."""
+    content = dict(array=np.arange(3), number=np.float64(0.5))
+    torch.save(content, tmp_path / 'own.pth')
+    with zipfile.ZipFile(tmp_path / 'own.pth') as own, \
+            zipfile.ZipFile(tmp_path / 'a.pth', 'w') as other:
+        for name in own.namelist():
+            content = own.read(name)
+            if name.endswith('data.pkl'):
+                content, count = re.subn(rb'numpy\._?core', core.encode(),
+                                         content)
+                assert count == 2
+            other.writestr(name, content)
+    back = read(tmp_path / 'a.pth')
+    np.testing.assert_equal(back['array'], np.arange(3))
+    assert back['number'] == 0.5
+
+
+@LEGACY
+@READERS
+def test_runs_that_would_execute_something_are_refused(tmp_path, harm, read,
+                                                       legacy):
+    attribute = Made(builtins.getattr, (HistoryBuffer.min, '__globals__'))
+    for content in (harm, dict(make_run(), x=harm), attribute,
+                    dict(make_run(), x=attribute),
+                    dict(make_run(), x=argparse.Namespace(lr=harm))):
+        torch.save(
+            content,
+            tmp_path / 'a.pth',
+            _use_new_zipfile_serialization=not legacy)
+        with pytest.raises((ValueError, pickle.UnpicklingError)):
+            read(tmp_path / 'a.pth')
+
+
+def test_what_was_refused_is_named(tmp_path, harm):
+    torch.save(dict(make_run(), x=harm), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match=r'a\.pth: .*mkdir.*Give the compl'):
+        load_from_run(tmp_path / 'a.pth')
+
+
+def test_resuming_executes_nothing(tmp_path, harm, monkeypatch):
+    """Whatever PyTorch and MMEngine do; afterwards all is as before."""
+    monkeypatch.syspath_prepend(str(TOOLS))
+    monkeypatch.delitem(sys.modules, 'launch', raising=False)
+    tool = load_tool('train')
+    loader = tool.CheckpointLoader._get_checkpoint_loader('a.pth')
+    torch.save(dict(make_run(), x=harm), tmp_path / 'a.pth')
+    runner = object.__new__(tool.Runner)
+    with pytest.raises(ValueError, match='cannot be resumed from'):
+        runner.resume(str(tmp_path / 'a.pth'), map_location='cpu')
+    assert tool.CheckpointLoader._get_checkpoint_loader('a.pth') is loader
 
 
 @pytest.mark.parametrize('content', [

@@ -1,7 +1,9 @@
 """The command line tools: their arguments, launch scripts and pins."""
+import importlib.metadata
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -271,8 +273,27 @@ def test_missing_modules(monkeypatch):
 def test_unmet_requirements(tmp_path):
     environment = load_tool('environment', TOOLS / 'misc')
     wanted = tmp_path / 'wanted.txt'
-    wanted.write_text('# comment\npytest>=1\nmmengine==0.0.1\nno-such-thing\n')
-    assert environment.unmet(wanted) == ['mmengine==0.0.1', 'no-such-thing']
+    wanted.write_text('# comment\n--no-deps\npytest>=1  # tests\n'
+                      'other-place; python_version < "3"\n')
+    more = tmp_path / 'more.txt'
+    more.write_text('numpy==0.0.1\nno-such-thing\n')
+    assert environment.unmet([wanted,
+                              more]) == ['numpy==0.0.1', 'no-such-thing']
+
+
+def test_stack(monkeypatch):
+    environment = load_tool('environment', TOOLS / 'misc')
+    version = importlib.metadata.version
+    forks = {'onedl-mmengine': '0.10.12'}
+    monkeypatch.setattr('importlib.metadata.version',
+                        lambda name: forks.get(name) or version(name))
+    assert environment.stack() == 'modern'
+
+    def absent(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr('importlib.metadata.version', absent)
+    assert environment.stack() == 'classic'
 
 
 def test_interrupted_installations_are_forgotten(tmp_path, monkeypatch):
@@ -290,6 +311,60 @@ def test_interrupted_installations_are_forgotten(tmp_path, monkeypatch):
         environment.drop_incomplete()) == ['cut-1.0', 'unfinished-1.0']
     assert [path.stem
             for path in tmp_path.glob('*.dist-info')] == ['whole-1.0']
+
+
+@pytest.fixture
+def install(tmp_path):
+    """Run the installer of a clone where nothing can be installed."""
+    for name in ('tools/install.sh', 'tools/misc/environment.py'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    environment = tmp_path / 'tools/misc/environment.py'
+    mark = subprocess.check_output(
+        [sys.executable, environment, 'fingerprint'], text=True).strip()
+    # Spares it a look whether this environment works, which takes a while.
+    (tmp_path / f'.install/works-{mark}').mkdir(parents=True)
+
+    def call(*arguments, **variables):
+        path = os.path.dirname(sys.executable) + os.pathsep
+        env = dict(os.environ, PATH=path + os.environ['PATH'], STACK='')
+        return subprocess.run(
+            ['bash', tmp_path / 'tools/install.sh', *arguments],
+            env=dict(env, PYTHON='no-such-python', **variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True)
+
+    return call
+
+
+def test_installer_uses_the_active_environment(install):
+    own = load_tool('environment', TOOLS / 'misc').stack()
+    for answer in (install(), install('--stack', own), install(STACK=own)):
+        assert answer.returncode == 0, answer.stderr
+        python = answer.stdout.strip()
+        assert Path(python).parent.samefile(os.path.dirname(sys.executable))
+
+
+def test_installer_of_the_other_stack(install):
+    own = load_tool('environment', TOOLS / 'misc').stack()
+    other, = {'classic', 'modern'} - {own}
+    answer = install('--stack', other, STACK=own)
+    assert answer.returncode == 1 and not answer.stdout
+    for message in (f'it is not of the {other} stack',
+                    f'the {other} stack needs Python 3.11 or 3.1'):
+        assert message in answer.stderr
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (['--stack', 'new'], "no stack 'new': it is classic or modern"),
+    (['--stack'], '--stack needs classic or modern'),
+    (['--prod'], "unknown argument '--prod'"),
+])
+def test_wrong_arguments_of_the_installer(install, arguments, message):
+    answer = install(*arguments)
+    assert answer.returncode == 2
+    assert answer.stderr == f'install.sh: {message} (see --help)\n'
 
 
 def test_one_version_of_each_formatter():

@@ -4,6 +4,8 @@
 #   bash tools/run_tests.sh [ARGUMENTS OF PYTEST]
 #
 # For instance `bash tools/run_tests.sh -k matcher -x`. Needs no GPU.
+# `STACK=modern bash tools/run_tests.sh` does all of it on current PyTorch and
+# NumPy 2; see `bash tools/install.sh --help`.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

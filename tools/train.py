@@ -4,12 +4,15 @@ For several processes, see tools/dist_train.sh and tools/slurm_train.sh.
 """
 import mmengine.runner
 from mmengine.device import get_device
+from mmengine.runner.checkpoint import CheckpointLoader, load_from_local
 
 import launch
+from projects.grouppose.safe_loading import load_from_run
 
 
 class Runner(mmengine.runner.Runner):
-    """MMEngine's runner, with a learning rate for the batch of an update."""
+    """MMEngine's runner, with a learning rate for the batch of an update, and
+    resuming that executes nothing of what a checkpoint says."""
 
     def scale_lr(self, optim_wrapper, auto_scale_lr=None):
         """Count the batches that are accumulated for an update, too."""
@@ -18,6 +21,15 @@ class Runner(mmengine.runner.Runner):
             base = auto_scale_lr['base_batch_size'] / steps
             auto_scale_lr = dict(auto_scale_lr, base_batch_size=base)
         super().scale_lr(optim_wrapper, auto_scale_lr)
+
+    def resume(self, filename, *args, **kwargs):
+        """Read local files safely, whatever the versions of PyTorch and
+        MMEngine do."""
+        CheckpointLoader.register_scheme('', load_from_run, force=True)
+        try:
+            super().resume(filename, *args, **kwargs)
+        finally:
+            CheckpointLoader.register_scheme('', load_from_local, force=True)
 
 
 def parse_args(argv=None):
@@ -110,6 +122,9 @@ def use_mixed_precision(parser, dtype, wrapper):
 def main(argv=None):
     parser, args = parse_args(argv)
     cfg = launch.load_config(parser, args)
+    if not cfg.get('train_dataloader'):
+        parser.error(f'{args.config} is for evaluation only: it has no '
+                     'train_dataloader')
     apply_arguments(parser, args, cfg)
     launch.check_load_from(parser, cfg)
     launch.prepare_processes(parser, cfg)

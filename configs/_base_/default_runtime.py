@@ -26,7 +26,7 @@ env_cfg = dict(
 # visualizer
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(
-    type='PoseLocalVisualizer', vis_backends=vis_backends, name='visualizer')
+    type='PoseVisualizer', vis_backends=vis_backends, name='visualizer')
 
 # logger
 log_processor = dict(

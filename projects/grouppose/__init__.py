@@ -4,7 +4,10 @@ Importing the package registers its modules with MMPose; a config does so by
 ``custom_imports = dict(imports=['projects.grouppose'])``.
 """
 from . import visualization  # noqa: F401
-from . import amp, codec, data, hooks, metric, model  # noqa: F401
+from . import amp, baselines, codec, data, hooks, metric, model  # noqa: F401
+from .safe_loading import allow_runs
 from .version import __version__
 
 __all__ = ['__version__']
+
+allow_runs()

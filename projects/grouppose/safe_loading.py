@@ -1,17 +1,21 @@
-"""Read the weights of a checkpoint without executing anything that the file
-says.
+"""Read a checkpoint without executing anything that the file says.
 
 A checkpoint is a pickle, which may name any function of any module to be
-called. Here a few harmless ones that rebuild tensors are resolved. All others
-become :class:`Foreign`, so that what surrounds the weights (arguments,
-optimizers, log buffers) neither runs nor keeps them from being read.
+called. Here a few harmless ones that rebuild tensors are resolved. To get at
+weights, all others become :class:`Foreign`, so that what surrounds the weights
+(arguments, optimizers, log buffers) neither runs nor keeps them from being
+read. To resume a run, which needs all of its state, what MMEngine writes is
+resolved, too, and a file that names anything else is refused.
 """
 import pickle
 from collections import OrderedDict
 from types import SimpleNamespace
-from typing import Dict
+from typing import Callable, Dict, Union
 
+import numpy as np
 import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.utils import digit_version
 from torch import Tensor
 
 ALLOWED = {
@@ -19,6 +23,39 @@ ALLOWED = {
     ('torch', 'Size'): torch.Size,
     ('torch._utils', '_rebuild_tensor_v2'): torch._utils._rebuild_tensor_v2,
     ('torch._utils', '_rebuild_parameter'): torch._utils._rebuild_parameter,
+}
+
+
+def _statistic(owner: type, name: str) -> Callable:
+    """Stands for ``getattr``, with which a log buffer names its methods."""
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean',
+                                                  'current'):
+        raise pickle.UnpicklingError(f'it asks for {name} of {owner}')
+    return getattr(HistoryBuffer, name)
+
+
+def _encode_bytes(text: str, encoding: str) -> bytes:
+    """Stands for ``codecs.encode``, with which old pickles write bytes."""
+    if encoding != 'latin1':
+        raise pickle.UnpicklingError(f'it encodes bytes as {encoding}')
+    return text.encode('latin1')
+
+
+# Array and number, rebuilt. Not imported by name: NumPy 2 has another one,
+# and each reads what the other has written.
+_rebuild_array = np.empty(0).__reduce__()[0]
+_rebuild_number = np.float64().__reduce__()[0]
+ALLOWED_IN_RUNS = {
+    **ALLOWED,
+    ('numpy', 'ndarray'): np.ndarray,
+    ('numpy', 'dtype'): np.dtype,
+    ('numpy.core.multiarray', '_reconstruct'): _rebuild_array,
+    ('numpy._core.multiarray', '_reconstruct'): _rebuild_array,
+    ('numpy.core.multiarray', 'scalar'): _rebuild_number,
+    ('numpy._core.multiarray', 'scalar'): _rebuild_number,
+    ('mmengine.logging.history_buffer', 'HistoryBuffer'): HistoryBuffer,
+    ('__builtin__', 'getattr'): _statistic,
+    ('_codecs', 'encode'): _encode_bytes,
 }
 
 
@@ -49,13 +86,22 @@ class _InertUnpickler(pickle.Unpickler):
         return type('Foreign', (Foreign, ), dict(origin=f'{module}.{name}'))
 
 
-def _inert_load(file, **kwargs):
-    return _InertUnpickler(file, **kwargs).load()
+class _RunUnpickler(pickle.Unpickler):
+    """Unpickles what MMEngine writes about a run, and nothing else."""
+
+    def find_class(self, module: str, name: str):
+        """Return an allowed global."""
+        if (module, name) in ALLOWED_IN_RUNS:
+            return ALLOWED_IN_RUNS[module, name]
+        raise pickle.UnpicklingError(f'it names {module}.{name}')
 
 
-# What torch.load wants of its `pickle_module`.
-_inert_pickle = SimpleNamespace(
-    Unpickler=_InertUnpickler, load=_inert_load, __name__='inert_pickle')
+def _pickle_module(unpickler: type) -> SimpleNamespace:
+    """What torch.load wants of its ``pickle_module``."""
+    return SimpleNamespace(
+        Unpickler=unpickler,
+        load=lambda file, **kwargs: unpickler(file, **kwargs).load(),
+        __name__=unpickler.__name__)
 
 
 def load_weights(path: str, entry: str) -> Dict[str, Tensor]:
@@ -77,13 +123,7 @@ def load_weights(path: str, entry: str) -> Dict[str, Tensor]:
     """
     remedy = f'Give a state dict, or a checkpoint with one under `{entry}`.'
     try:
-        if _is_program(path):
-            raise ValueError('it holds a TorchScript program, not weights')
-        content = torch.load(
-            path,
-            map_location='cpu',
-            pickle_module=_inert_pickle,
-            weights_only=False)
+        content = _read(path, _InertUnpickler)
     except FileNotFoundError:
         raise
     except Exception as error:
@@ -105,6 +145,70 @@ def load_weights(path: str, entry: str) -> Dict[str, Tensor]:
         str(name).removeprefix('module.'): value
         for name, value in weights.items()
     }
+
+
+def load_from_run(path: str,
+                  map_location: Union[str, Callable, None] = None) -> dict:
+    """Read all of a checkpoint of MMEngine, to go on with its run.
+
+    Made to be a loader of MMEngine's ``CheckpointLoader``, which wants
+    ``load_from_`` in the name.
+
+    Args:
+        path (str): File that a run has saved.
+        map_location (str or Callable, optional): As for ``torch.load``.
+
+    Returns:
+        dict: What was saved.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not a checkpoint, or if it holds anything
+            but numbers, text, containers, arrays, tensors and log buffers.
+    """
+    try:
+        return _read(path, _RunUnpickler, map_location)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f'{path}: cannot be resumed from ({error}). It was not read any '
+            'further, as a checkpoint may execute whatever it names. Give the '
+            'complete file that a training run wrote; hooks of your own must '
+            'save numbers, text, arrays or tensors, not objects.') from error
+
+
+def allow_runs() -> None:
+    """Let PyTorch's own safe reading take checkpoints of runs.
+
+    From PyTorch 2.6 on it is the default, and MMEngine 0.10 writes what it
+    refuses. Does nothing before.
+    """
+    if digit_version(torch.__version__) < digit_version('2.6.0'):
+        return
+    named = {
+        f'{module}.{name}'.replace('__builtin__', 'builtins'): allowed
+        for (module, name), allowed in ALLOWED_IN_RUNS.items()
+        if (module, name) not in ALLOWED and module != '_codecs'
+    }
+    for code in np.typecodes['AllInteger'] + np.typecodes['Float'] + '?':
+        number_type = type(np.dtype(code))
+        named[f'numpy.dtypes.{number_type.__name__}'] = number_type
+    # All with their names, also where the name is that of the object: others
+    # allow some of these objects for a moment and then take them out again.
+    torch.serialization.add_safe_globals([(allowed, name)
+                                          for name, allowed in named.items()])
+
+
+def _read(path: str, unpickler: type, map_location='cpu'):
+    """Read a file of torch.save with an unpickler of this module."""
+    if _is_program(path):
+        raise ValueError('it holds a TorchScript program, not a checkpoint')
+    return torch.load(
+        path,
+        map_location=map_location,
+        pickle_module=_pickle_module(unpickler),
+        weights_only=False)
 
 
 def _is_program(path: str) -> bool:

@@ -8,9 +8,23 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
-from mmpose.registry import HOOKS
+from mmpose.registry import HOOKS, VISUALIZERS
 from mmpose.structures import PoseDataSample
 from mmpose.visualization import PoseLocalVisualizer
+
+
+@VISUALIZERS.register_module()
+class PoseVisualizer(PoseLocalVisualizer):
+    """MMPose's visualizer, able to draw with NumPy 2.4 and later.
+
+    They refuse to turn arrays of one radius into a number, as MMPose does.
+    """
+
+    def draw_circles(self, center, radius, *args, **kwargs):
+        """Draw a circle. Arguments and result are those of MMPose."""
+        if self.backend == 'opencv':
+            radius = np.squeeze(radius)
+        return super().draw_circles(center, radius, *args, **kwargs)
 
 
 @HOOKS.register_module()
@@ -51,7 +65,7 @@ class ValidationPicturesHook(Hook):
             if len(self._pairs) == self.num_images:
                 return
             if annotated_poses(sample)[1].any():
-                visualizer = PoseLocalVisualizer(radius=3, line_width=2)
+                visualizer = PoseVisualizer(radius=3, line_width=2)
                 visualizer.set_dataset_meta(
                     runner.val_dataloader.dataset.metainfo)
                 self._pairs.append(
@@ -87,12 +101,12 @@ def annotated_poses(sample: PoseDataSample) -> Tuple[np.ndarray, np.ndarray]:
     return keypoints + corner, instances.keypoints_visible
 
 
-def draw_poses(visualizer: PoseLocalVisualizer, image: np.ndarray,
+def draw_poses(visualizer: PoseVisualizer, image: np.ndarray,
                keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
     """Draw poses in the colors of the data set.
 
     Args:
-        visualizer (PoseLocalVisualizer): With the data set's metainfo.
+        visualizer (PoseVisualizer): With the data set's metainfo.
         image (np.ndarray): uint8 BGR.
         keypoints (np.ndarray): Pixels, (n, K, 2).
         visible (np.ndarray): Positive where a keypoint is drawn, (n, K).
@@ -107,12 +121,12 @@ def draw_poses(visualizer: PoseLocalVisualizer, image: np.ndarray,
     return visualizer._draw_instances_kpts(image, poses, 0.5)[..., ::-1]
 
 
-def draw_pair(visualizer: PoseLocalVisualizer, sample: PoseDataSample,
+def draw_pair(visualizer: PoseVisualizer, sample: PoseDataSample,
               score_thr: float, height: int) -> np.ndarray:
     """Draw the truth on the left and the prediction on the right.
 
     Args:
-        visualizer (PoseLocalVisualizer): With the data set's metainfo.
+        visualizer (PoseVisualizer): With the data set's metainfo.
         sample (PoseDataSample): With ``gt_instances``, see
             :func:`annotated_poses`, and ``pred_instances`` in pixels of the
             original image.

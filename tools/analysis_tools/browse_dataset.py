@@ -16,9 +16,8 @@ ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 sys.path.insert(0, ROOT)
 
 from mmpose.registry import DATASETS  # noqa: E402
-from mmpose.visualization import PoseLocalVisualizer  # noqa: E402
 
-from projects.grouppose.visualization import draw_poses  # noqa: E402
+from projects.grouppose import visualization  # noqa: E402
 
 GREEN = (0, 200, 0)
 MIN_SIZE = 480  # pixels of the longer side of a picture
@@ -54,14 +53,15 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def draw_targets(visualizer: PoseLocalVisualizer, item: dict) -> np.ndarray:
+def draw_targets(visualizer: visualization.PoseVisualizer,
+                 item: dict) -> np.ndarray:
     """Draw an item of a data set as the model gets it.
 
     Labeled joints and their links in the colors of the data set; in green,
     the box and the square root of the area, in pixels of the input.
 
     Args:
-        visualizer (PoseLocalVisualizer): With the data set's metainfo.
+        visualizer (PoseVisualizer): With the data set's metainfo.
         item (dict): ``inputs`` (uint8, (3, h, w), BGR) and ``data_samples``.
             Targets of the codec are drawn if there are any, else, as in
             evaluation, the annotations.
@@ -85,7 +85,8 @@ def draw_targets(visualizer: PoseLocalVisualizer, item: dict) -> np.ndarray:
     scale = max(1, MIN_SIZE / max(height, width))
     image = cv2.resize(
         image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    image = draw_poses(visualizer, image, keypoints * scale, visible)
+    image = visualization.draw_poses(visualizer, image, keypoints * scale,
+                                     visible)
     image = np.ascontiguousarray(image)
     boxes = scale * instances.get('bboxes', np.empty((0, 4)))
     boxes = boxes.round().astype(int).tolist()
@@ -107,7 +108,7 @@ def browse(args: argparse.Namespace) -> int:
     cfg.merge_from_dict(args.cfg_options)
     init_default_scope('mmpose')
     dataset = DATASETS.build(cfg[f'{args.split}_dataloader'].dataset)
-    visualizer = PoseLocalVisualizer(radius=3, line_width=2)
+    visualizer = visualization.PoseVisualizer(radius=3, line_width=2)
     visualizer.set_dataset_meta(dataset.metainfo)
     os.makedirs(args.out, exist_ok=True)
     set_random_seed(args.seed)

@@ -12,8 +12,6 @@ from mmengine.runner import Runner
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 sys.path.insert(0, ROOT)
 
-from mmpose.visualization import PoseLocalVisualizer  # noqa: E402
-
 from projects.grouppose import visualization  # noqa: E402
 from projects.grouppose.inference import load_model  # noqa: E402
 
@@ -68,7 +66,7 @@ def show(args: argparse.Namespace) -> None:
     loader = dict(cfg.test_dataloader, batch_size=1, num_workers=0)
     loader['persistent_workers'] = False
     loader = Runner.build_dataloader(loader)
-    visualizer = PoseLocalVisualizer(radius=3, line_width=2)
+    visualizer = visualization.PoseVisualizer(radius=3, line_width=2)
     visualizer.set_dataset_meta(loader.dataset.metainfo)
 
     pairs = []

@@ -40,6 +40,15 @@ def _has_operators():
     return any(list(Path(folder).glob('_ext.*')) for folder in folders or ())
 
 
+def stack():
+    """Names the stack: modern has the forks of OpenMMLab's packages."""
+    try:
+        metadata.version('onedl-mmengine')
+    except metadata.PackageNotFoundError:
+        return 'classic'
+    return 'modern'
+
+
 def fingerprint(files):
     """Digests what is installed, where, and the files that asked for it."""
     digest = hashlib.sha256(f'{sys.prefix} {sys.version}'.encode())
@@ -52,13 +61,20 @@ def fingerprint(files):
     return digest.hexdigest()
 
 
-def unmet(file):
-    """Lists the requirements of a file that the environment does not meet."""
+def unmet(files):
+    """Lists the requirements of files that the environment does not meet."""
     from packaging.requirements import Requirement
-    lines = Path(file).read_text(encoding='utf-8').splitlines()
+    lines = [
+        line.partition(' #')[0].strip() for file in files
+        for line in Path(file).read_text(encoding='utf-8').splitlines()
+    ]
     requirements = [
         Requirement(line) for line in lines
-        if line.strip() and not line.startswith('#')
+        if line and not line.startswith(('#', '-'))  # an option of pip
+    ]
+    requirements = [
+        item for item in requirements
+        if item.marker is None or item.marker.evaluate()
     ]
 
     def met(requirement):
@@ -112,10 +128,11 @@ def main():
     commands.add_parser(
         'drop-incomplete', help=drop_incomplete.__doc__.splitlines()[0])
     commands.add_parser('site-folders', help=site_folders.__doc__)
+    commands.add_parser('stack', help=stack.__doc__)
     sub = commands.add_parser('fingerprint', help=fingerprint.__doc__)
     sub.add_argument('files', nargs='*')
     sub = commands.add_parser('unmet', help=unmet.__doc__)
-    sub.add_argument('file')
+    sub.add_argument('files', nargs='+')
     args = parser.parse_args()
 
     if args.command == 'missing':
@@ -124,10 +141,12 @@ def main():
         print(*drop_incomplete(), sep='\n')
     elif args.command == 'site-folders':
         print(site_folders())
+    elif args.command == 'stack':
+        print(stack())
     elif args.command == 'fingerprint':
         print(fingerprint(args.files))
     else:
-        print(*unmet(args.file), sep=', ')
+        print(*unmet(args.files), sep=', ')
 
 
 if __name__ == '__main__':

@@ -8,7 +8,7 @@ export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 # The active Python if it has MMPose, else the one of tools/install.sh.
 find_python() {
     local name
-    for name in python python3 "$root/.venv/bin/python"; do
+    for name in python python3 "$root"/.venv{,-modern}/bin/python; do
         if "$name" -c 'import importlib.util as util, sys
 sys.exit(util.find_spec("mmpose") is None)' 2>/dev/null; then
             echo "$name"

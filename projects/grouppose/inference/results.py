@@ -10,9 +10,8 @@ from typing import List, Sequence
 import cv2
 import numpy as np
 from mmengine.structures import InstanceData
-from mmpose.visualization import PoseLocalVisualizer
 
-from ..visualization import draw_poses
+from ..visualization import PoseVisualizer, draw_poses
 from .sources import ImageFile, Source
 
 
@@ -95,7 +94,7 @@ class PoseDrawer:
     """
 
     def __init__(self, dataset_meta: dict, with_boxes: bool = False):
-        self.visualizer = PoseLocalVisualizer()
+        self.visualizer = PoseVisualizer()
         self.visualizer.set_dataset_meta(dataset_meta)
         self.with_boxes = with_boxes
 
