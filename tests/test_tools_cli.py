@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ROOT / 'tools'
 CONFIG = """
 train_cfg = dict(max_epochs=3)
+train_dataloader = dict(batch_size=2)
 val_cfg = dict()
 val_dataloader = dict()
 val_evaluator = dict(type='CocoMetric')
