@@ -37,6 +37,12 @@ def parse_args():
         default=320,
         help='pixels of the longer side, at least 64 (default: %(default)s)')
     parser.add_argument(
+        '--people',
+        type=int,
+        nargs=2,
+        metavar=('LEAST', 'MOST'),
+        help='people on an image (default: 0 to 8, mostly one or two)')
+    parser.add_argument(
         '--seed', type=int, default=0, help='default: %(default)s')
     parser.add_argument(
         '--workers', type=int, help='processes (default: all CPUs)')
@@ -107,7 +113,8 @@ def main():
     try:
         drawn = drawn_people.draw_dataset(args.out, args.num_train,
                                           args.num_val, args.size, args.seed,
-                                          args.workers, args.overwrite)
+                                          args.workers, args.overwrite,
+                                          args.people)
         if args.preview:
             write_preview(args.out, args.preview)
     except (ValueError, OSError) as error:

@@ -31,7 +31,8 @@ def draw_dataset(out_dir: Union[str, Path],
                  long_side: int = 320,
                  seed: int = 0,
                  num_workers: Optional[int] = None,
-                 overwrite: bool = False) -> bool:
+                 overwrite: bool = False,
+                 people: Optional[Tuple[int, int]] = None) -> bool:
     """Draw a data set in the COCO keypoint format.
 
     Writes ``annotations/person_keypoints_{train,val}.json`` and the images
@@ -50,6 +51,8 @@ def draw_dataset(out_dir: Union[str, Path],
             which means all CPUs that this process may use.
         overwrite (bool): Whether to replace a drawn data set that has other
             arguments. Defaults to False.
+        people (tuple[int], optional): Least and largest number of people on
+            an image, see :func:`draw_image`.
 
     Returns:
         bool: False if the data set was there already, with these arguments.
@@ -70,6 +73,8 @@ def draw_dataset(out_dir: Union[str, Path],
         num_val=num_val,
         long_side=long_side,
         seed=seed)
+    if people:
+        arguments['people'] = list(people)
     out_dir = Path(out_dir)
     if _clear(out_dir, arguments, overwrite):
         return False
@@ -81,7 +86,11 @@ def draw_dataset(out_dir: Union[str, Path],
     tasks = [(split, index) for split in SPLITS
              for index in range(1, counts[split] + 1)]
     draw = functools.partial(
-        _draw_file, out_dir=out_dir, long_side=long_side, seed=seed)
+        _draw_file,
+        out_dir=out_dir,
+        long_side=long_side,
+        seed=seed,
+        people=people)
     bar = functools.partial(
         tqdm,
         total=len(tasks),
@@ -121,12 +130,13 @@ def annotation_file(out_dir: Path, split: str) -> Path:
     return out_dir / 'annotations' / f'person_keypoints_{split}.json'
 
 
-def _draw_file(task: Tuple[str, int], out_dir: Path, long_side: int,
-               seed: int) -> Tuple[Dict, List[Dict]]:
+def _draw_file(task: Tuple[str, int], out_dir: Path, long_side: int, seed: int,
+               people: Optional[Tuple[int, int]]) -> Tuple[Dict, List[Dict]]:
     """Draw and write one image; return its COCO entry and annotations."""
     split, index = task
     image, annotations = draw_image(
-        np.random.SeedSequence([seed, SPLITS.index(split), index]), long_side)
+        np.random.SeedSequence([seed, SPLITS.index(split), index]), long_side,
+        people)
     name = f'{index:012d}.jpg'
     path = out_dir / split / name
     if not cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, 90]):

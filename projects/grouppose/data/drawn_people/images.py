@@ -5,7 +5,7 @@ polygons holds the owner of each pixel: from it come the masks, the boxes and
 what each keypoint is hidden by.
 """
 from dataclasses import dataclass
-from typing import Dict, List, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -71,14 +71,21 @@ class _Actor:
             [origin[0], ground])
 
 
-def draw_image(seed: Union[np.random.SeedSequence, np.random.Generator, int],
-               long_side: int = 320) -> Tuple[np.ndarray, List[Dict]]:
-    """Draw one image of zero to eight people.
+def draw_image(
+        seed: Union[np.random.SeedSequence, np.random.Generator, int],
+        long_side: int = 320,
+        people: Optional[Tuple[int,
+                               int]] = None) -> Tuple[np.ndarray, List[Dict]]:
+    """Draw one image of people.
 
     Args:
         seed (SeedSequence | Generator | int): The source of randomness.
         long_side (int): Pixels of the longer side, at least 64. Defaults to
             320.
+        people (tuple[int], optional): Least and largest number of people, all
+            equally likely. A crowd may end up with fewer, as nobody is drawn
+            who would be hidden by others. Defaults to zero to eight, mostly
+            one or two.
 
     Returns:
         tuple:
@@ -88,14 +95,21 @@ def draw_image(seed: Union[np.random.SeedSequence, np.random.Generator, int],
           'area', 'segmentation', 'iscrowd' and 'category_id', without ids.
 
     Raises:
-        ValueError: If ``long_side`` is below 64.
+        ValueError: If ``long_side`` is below 64 or ``people`` are not two
+            numbers in order.
     """
     if long_side < 64:
         raise ValueError(
             f'long_side must be at least 64 pixels, but is {long_side}')
+    if people and not 0 <= people[0] <= people[1]:
+        raise ValueError('people must be the least and the largest number of '
+                         f'them, not {people}')
     rng = np.random.default_rng(seed)
     scene = sample_scene(rng, long_side)
-    count = int(rng.choice(len(_CROWD), p=_CROWD))
+    if people:
+        count = int(rng.integers(people[0], people[1] + 1))
+    else:
+        count = int(rng.choice(len(_CROWD), p=_CROWD))
     occluders = sample_occluders(rng, scene)
     actors, views = _sample_actors(rng, scene, count, occluders)
 
