@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import MODELS
 
+pytestmark = pytest.mark.usefixtures('unformatted_configs')
 CONFIGS = {
     Path(path).stem: path
     for path in sorted(glob('configs/*/grouppose/**/*.py', recursive=True))
@@ -33,17 +34,6 @@ WHOLE_BODY = dict(
     face_kpts=68,
     lefthand_kpts=21,
     righthand_kpts=21)
-
-
-@pytest.fixture(autouse=True)
-def unformatted_configs(monkeypatch):
-    """The runner formats its config several times: most of the time."""
-    # The forks of MMEngine import it anew every time.
-    for module in ('mmengine.config.config', 'yapf.yapflib.yapf_api'):
-        monkeypatch.setattr(
-            f'{module}.FormatCode',
-            lambda text, **kwargs: (text, True),
-            raising=False)
 
 
 def inner_dataset(cfg, split):

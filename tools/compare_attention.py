@@ -1,7 +1,7 @@
 """Train Group Pose with every scheme of self-attention, and compare them.
 
-Draws crowds, trains one network without self-attention on them, and from its
-weights, but for those of the decoder, trains a network with each scheme and
+Draws crowds and trains one network without self-attention on them. From its
+weights, and new ones for self-attention, goes on training with each scheme and
 with several seeds. What an earlier run has finished is not done again.
 """
 import argparse
@@ -18,21 +18,24 @@ sys.path.insert(0, str(ROOT))
 from projects.grouppose.benchmark.tables import Results, spread
 from projects.grouppose.checkpoint import load_ours
 from projects.grouppose.comparison.curves import draw_curves
-from projects.grouppose.comparison.trainings import (Training, evaluate,
-                                                     read_curve, train_all)
-from projects.grouppose.data.drawn_people import draw_dataset
+from projects.grouppose.comparison.trainings import (Training,
+                                                     count_parameters,
+                                                     evaluate, read_curve,
+                                                     train_all)
+from projects.grouppose.data.drawn_people import annotation_file, draw_dataset
 from projects.grouppose.model.decoder import SCHEMES
 
-CONFIGS = ROOT / 'configs/body_2d_keypoint/grouppose/drawn'
+CONFIGS = ROOT / 'configs/comparison/drawn'
 START = 'grouppose_tiny-res18_1xb8-4e_drawn-crowds-128.py'
-SCHEME = 'grouppose_tiny-res18_1xb8-900i_drawn-crowds-128.py'
+SCHEME = 'grouppose_tiny-res18_1xb8-750i_drawn-crowds-128.py'
+METRICS = ('coco/AP', 'coco/AP .5', 'coco/AR', 'without_duplicates/AP')
 EXPLANATION = """
-All trainings begin with the same backbone, neck, encoder and query selection,
-trained without any self-attention in the decoder, and a new decoder. AP is
-that of the last evaluation on the held-out images, "without duplicates" is
-after OKS-NMS at {nms}. Medians (least to most) of {seeds} seeds.
+All trainings begin with the same weights, of {start_epochs} epochs without
+self-attention in the decoder; that of the scheme is new. Then follow
+{iterations} iterations with 8 of {images} images, which show 4 to 8 people
+each. AP is the last on {val_images} other images, "without duplicates" that
+after OKS-NMS at 0.5. Medians (least to most) of {count} seeds.
 """
-NMS = 0.5
 
 
 def parse_args(argv=None):
@@ -73,7 +76,7 @@ def parse_args(argv=None):
     parser.add_argument(
         '--iterations',
         type=int,
-        default=900,
+        default=750,
         help='iterations of each training, with 8 images '
         '(default: %(default)s)')
     parser.add_argument(
@@ -91,9 +94,12 @@ def read_config(name, out, seed):
     data = f'{out.resolve()}/data/'
     for split in ('train', 'val', 'test'):
         config[f'{split}_dataloader'].dataset.dataset.data_root = data
+    ann_file = str(annotation_file(Path(data), 'val'))
     for split in ('val', 'test'):
-        config[f'{split}_evaluator'].ann_file = (
-            f'{data}annotations/person_keypoints_val.json')
+        evaluators = config[f'{split}_evaluator']
+        for evaluator in (evaluators
+                          if isinstance(evaluators, list) else [evaluators]):
+            evaluator.ann_file = ann_file
     config.randomness = dict(seed=seed)
     return config
 
@@ -116,7 +122,7 @@ def describe_schemes(args, weights):
             config = read_config(SCHEME, args.out, seed)
             config.load_from = str(weights.resolve())
             config.model.head.decoder.layer_cfg.self_attention = scheme
-            interval = max(args.iterations // 6, 1)
+            interval = max(args.iterations // 5, 1)
             config.train_cfg.update(
                 max_iters=args.iterations, val_interval=interval)
             config.default_hooks.checkpoint.interval = interval
@@ -127,43 +133,24 @@ def describe_schemes(args, weights):
     return trainings
 
 
-def write_weights_without_decoder(training, path):
-    """Keep what is the same for all schemes of a trained network."""
-    if path.is_file():
-        return
-    weights = {
-        name: weight
-        for name, weight in load_ours(str(training.checkpoint)).items()
-        if not name.startswith('head.decoder.')
-    }
-    torch.save(dict(state_dict=weights), path)
-
-
-def drop_duplicates(config):
-    """Keep the best of poses that are nearly the same."""
-    config.test_evaluator.update(nms_mode='oks_nms', nms_thr=NMS)
-
-
 def summarize(args, trainings, failures):
-    """Evaluate what was trained and write table and curves."""
+    """Write what the trainings learned as a table and as curves."""
+
+    def column(name):
+        return lambda row: spread(row[name], 1, 3) if name in row else ''
+
     columns = {
-        'self-attention':
-        lambda row: row['scheme'],
-        'AP':
-        lambda row: row.get('failed') or spread(row['AP'], digits=3),
-        'AP50':
-        lambda row: row.get('AP .5') and spread(row['AP .5'], 1, 3),
-        'AR':
-        lambda row: row.get('AR') and spread(row['AR'], 1, 3),
-        'AP without duplicates':
-        lambda row: row.get('unique') and spread(row['unique'], 1, 3),
-        'parameters':
-        lambda row: row.get('parameters') or '',
+        'self-attention': lambda row: row['scheme'],
+        'AP': lambda row: row.get('failed') or column('coco/AP')(row),
+        'AP50': column('coco/AP .5'),
+        'AR': column('coco/AR'),
+        'AP without duplicates': column('without_duplicates/AP'),
+        'parameters': lambda row: row.get('parameters', ''),
     }
     results = Results('Schemes of self-attention',
-                      EXPLANATION.format(nms=NMS, seeds=len(args.seeds)),
+                      EXPLANATION.format(count=len(args.seeds), **vars(args)),
                       columns, args.out / 'schemes')
-    curves = {}
+    curves, unique = {}, {}
     for scheme in args.schemes:
         runs = [item for item in trainings if item.name == scheme]
         failed = [
@@ -173,26 +160,22 @@ def summarize(args, trainings, failures):
         if failed:
             results.add(scheme=scheme, failed=failed[0])
             continue
-        plain = [evaluate(run, 'test', 1) for run in runs]
-        unique = [evaluate(run, 'unique', 1, drop_duplicates) for run in runs]
+        last = {
+            name: [read_curve(run.folder, name)[-1][1] for run in runs]
+            for name in METRICS
+        }
         results.add(
             scheme=scheme,
             seeds=args.seeds,
             parameters=count_parameters(runs[0]),
-            unique=[metrics['coco/AP'] for metrics in unique],
-            **{
-                name: [metrics[f'coco/{name}'] for metrics in plain]
-                for name in ('AP', 'AP .5', 'AR')
-            })
-        curves[scheme] = [read_curve(run.folder, 'coco/AP') for run in runs]
+            **last)
+        for name, drawn in (('coco/AP', curves), ('without_duplicates/AP',
+                                                  unique)):
+            drawn[scheme] = [read_curve(run.folder, name) for run in runs]
     draw_curves(curves, 'iteration', 'AP', args.out / 'schemes.png')
+    draw_curves(unique, 'iteration', 'AP without duplicates',
+                args.out / 'schemes_without_duplicates.png')
     return results
-
-
-def count_parameters(training):
-    """Of the whole network."""
-    weights = load_ours(str(training.checkpoint))
-    return sum(weight.numel() for weight in weights.values())
 
 
 def main(argv=None):
@@ -204,15 +187,12 @@ def main(argv=None):
             args.val_images,
             long_side=128,
             people=(4, 8))
-        threads = max(torch.get_num_threads() // args.jobs, 1)
         start = describe_start(args)
-        failed = train_all([start], 1, torch.get_num_threads())
+        failed = train_all([start], 1)
         if failed:
             sys.exit(f'compare_attention.py: {failed[str(start.folder)]}')
-        weights = args.out / 'start.pth'
-        write_weights_without_decoder(start, weights)
-        trainings = describe_schemes(args, weights)
-        failures = train_all(trainings, args.jobs, threads)
+        trainings = describe_schemes(args, start.checkpoint)
+        failures = train_all(trainings, args.jobs)
     except (ValueError, OSError) as error:
         sys.exit(f'compare_attention.py: {error}')
     results = summarize(args, trainings, failures)

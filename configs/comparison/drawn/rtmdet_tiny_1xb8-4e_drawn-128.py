@@ -72,8 +72,18 @@ optim_wrapper = dict(
 
 # hooks
 default_hooks = dict(
-    checkpoint=dict(save_best='coco/bbox_mAP'),
-    visualization=dict(_delete_=True, type='DetVisualizationHook', draw=False))
+    _delete_=True,
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=100),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(
+        type='CheckpointHook',
+        interval=1,
+        max_keep_ckpts=1,
+        save_best='coco/bbox_mAP',
+        rule='greater'),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    visualization=dict(type='DetVisualizationHook'))
 visualizer = dict(
     _delete_=True,
     type='DetLocalVisualizer',

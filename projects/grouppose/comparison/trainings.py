@@ -8,8 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+import torch
 from mmengine.config import Config
 from tqdm import tqdm
+
+from ..checkpoint import load_ours
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -45,8 +48,7 @@ class Training(NamedTuple):
             mark.read_text().strip()).name == self.checkpoint.name)
 
 
-def train_all(trainings: Sequence[Training], jobs: int,
-              threads: int) -> Dict[Training, str]:
+def train_all(trainings: Sequence[Training], jobs: int) -> Dict[str, str]:
     """Run trainings, some at a time, and say when each has ended.
 
     What an earlier call has finished is not done again; what was cut goes on
@@ -54,8 +56,7 @@ def train_all(trainings: Sequence[Training], jobs: int,
 
     Args:
         trainings (Sequence[Training]): What to run.
-        jobs (int): How many at a time.
-        threads (int): CPU threads of each.
+        jobs (int): How many at a time. They share the CPU threads.
 
     Returns:
         dict: By the folder of a training that failed, why.
@@ -65,15 +66,19 @@ def train_all(trainings: Sequence[Training], jobs: int,
     """
     for training in trainings:
         _write_config(training)
+    threads = max(torch.get_num_threads() // jobs, 1)
     bar = tqdm(total=len(trainings), unit='training', smoothing=0)
 
     def run(training: Training) -> Optional[str]:
         failure = None
         if not training.finished:
-            failure = run_tool('train.py', [
-                training.folder / 'config.py', '--work-dir', training.folder,
-                '--resume'
-            ], training.folder / 'train.log', threads)
+            folder = training.folder
+            arguments = [folder / 'config.py', '--work-dir', folder]
+            # Resuming nothing, MMEngine would leave load_from out, too.
+            if (folder / 'last_checkpoint').is_file():
+                arguments.append('--resume')
+            failure = run_tool('train.py', arguments, folder / 'train.log',
+                               threads)
         last = _last_metric(training)
         bar.write(f'{training.name}, seed {training.seed}: ' +
                   (failure or f'{last[0]} {last[1]:.3f}'))
@@ -91,14 +96,12 @@ def train_all(trainings: Sequence[Training], jobs: int,
 
 def evaluate(training: Training,
              name: str,
-             threads: int,
              change: Callable[[Config], None] = lambda config: None) -> dict:
     """Evaluate the weights that a training ended with.
 
     Args:
         training (Training): A finished one.
         name (str): Of the evaluation, for its folder and log.
-        threads (int): CPU threads.
         change (Callable): Changes a copy of the config.
 
     Returns:
@@ -116,10 +119,16 @@ def evaluate(training: Training,
     failure = run_tool('test.py', [
         folder / 'config.py', training.checkpoint, '--work-dir', folder,
         '--out', out
-    ], folder / 'test.log', threads)
+    ], folder / 'test.log', torch.get_num_threads())
     if failure:
         raise RuntimeError(failure)
     return json.loads(out.read_text())
+
+
+def count_parameters(training: Training) -> int:
+    """Numbers in the checkpoint of a finished training."""
+    weights = load_ours(str(training.checkpoint))
+    return sum(weight.numel() for weight in weights.values())
 
 
 def run_tool(tool: str, arguments: Sequence, log: Path,

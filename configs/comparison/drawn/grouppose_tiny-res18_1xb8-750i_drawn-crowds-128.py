@@ -4,7 +4,7 @@ _base_ = 'grouppose_tiny-res18_1xb8-4e_drawn-crowds-128.py'
 # training with the config above: see tools/compare_attention.py.
 
 # runtime
-max_iters = 900
+max_iters = 750
 train_cfg = dict(
     _delete_=True,
     type='IterBasedTrainLoop',
@@ -30,3 +30,14 @@ log_processor = dict(by_epoch=False)
 
 # data
 train_dataloader = dict(sampler=dict(type='InfiniteSampler'))
+
+# evaluators: besides the plain AP, that without poses that are nearly the same
+val_evaluator = [
+    _base_.val_evaluator,
+    dict(
+        _base_.val_evaluator,
+        nms_mode='oks_nms',
+        nms_thr=0.5,
+        prefix='without_duplicates'),
+]
+test_evaluator = val_evaluator
