@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from mmcv.ops import DeformConv2d
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
@@ -23,12 +24,12 @@ class CostCounter:
     """Counts what a model does while it is open as a context.
 
     Args:
-        model (nn.Module): Whose deformable attentions are counted by
-            formula: no counter of PyTorch knows them.
+        model (nn.Module): Whose deformable attentions and convolutions are
+            counted by formula: no counter of PyTorch knows them.
     """
 
     def __init__(self, model: nn.Module):
-        self._sampling = np.zeros(2)
+        self._by_formula = np.zeros(2)
         self._flops = FlopCounterMode(
             display=False, custom_mapping=_more_formulas())
         self._bytes = _BytesCounter()
@@ -36,12 +37,20 @@ class CostCounter:
             module for module in model.modules()
             if hasattr(module, 'sampling_offsets')
         ]
+        self._convolutions = [
+            module for module in model.modules()
+            if isinstance(module, DeformConv2d)
+        ]
 
     def __enter__(self) -> 'CostCounter':
         self._hooks = [
             module.register_forward_pre_hook(
                 self._count_sampling, with_kwargs=True)
             for module in self._attentions
+        ]
+        self._hooks += [
+            module.register_forward_hook(self._count_convolution)
+            for module in self._convolutions
         ]
         self._flops.__enter__()
         self._bytes.__enter__()
@@ -56,7 +65,14 @@ class CostCounter:
     def total(self) -> np.ndarray:
         """FLOPs and bytes so far, (2, )."""
         counted = (self._flops.get_total_flops(), self._bytes.total)
-        return self._sampling + np.array(counted, dtype=np.float64)
+        return self._by_formula + np.array(counted, dtype=np.float64)
+
+    def _count_convolution(self, module: nn.Module, args: tuple,
+                           output: Tensor) -> None:
+        """Those of a convolution without offsets."""
+        numbers = sum(x.numel() for x in (*args, module.weight, output))
+        flops = 2 * output.numel() * module.weight[0].numel()
+        self._by_formula += (flops, 4 * numbers)
 
     def _count_sampling(self, module: nn.Module, args: tuple,
                         kwargs: dict) -> None:
@@ -72,7 +88,7 @@ class CostCounter:
             module.num_points)
         head_dims = module.embed_dims // module.num_heads
         numbers = value.numel() + 3 * points + query.numel()
-        self._sampling += (2 * 4 * points * head_dims, 4 * numbers)
+        self._by_formula += (2 * 4 * points * head_dims, 4 * numbers)
 
 
 class _BytesCounter(TorchDispatchMode):

@@ -76,9 +76,10 @@ class TrainingCase:
 
     def __init__(self, method: Method, precision: str, batch_size: int,
                  settings: Settings):
+        # First what fails for a method that cannot be trained.
+        self.batch = make_training_batch(method, batch_size, settings.people)
         self.model: nn.Module = method.build(settings.device).train()
         self.optimizer = make_optimizer(method, self.model, precision)
-        self.batch = make_training_batch(method, batch_size, settings.people)
 
     def __call__(self) -> Dict[str, float]:
         """Take a step; return the seconds of its :data:`STAGES`."""

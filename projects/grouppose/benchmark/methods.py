@@ -1,7 +1,8 @@
 """Models to measure and what to feed them: images and people made up."""
+import copy
 import re
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import mmpose.engine  # noqa: F401  (registers what configs name)
 import numpy as np
@@ -10,10 +11,12 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.hub import get_config
 from mmengine.logging import MMLogger
+from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS, MODELS
 from mmpose.structures import PoseDataSample
+from mmpose.structures.bbox import bbox_xyxy2corner
 from torch import nn
 
 from ..data.metainfo import load_metainfo
@@ -46,22 +49,36 @@ class Method(NamedTuple):
     def build(self, device: str) -> nn.Module:
         """Build the model, as before training or with its weights."""
         init_default_scope('mmpose')
-        # Initialization and optimizers list every parameter, frozen ones as
-        # warnings.
-        MMLogger.get_current_instance().setLevel('ERROR')
-        config = self.read().model
-        for part in ('backbone', 'neck', 'head'):
-            if config.get(part):
-                config[part].pop('init_cfg', None)
-        # Images of other sizes than asked for, during training.
-        config.data_preprocessor.pop('batch_augments', None)
-        torch.manual_seed(0)
-        model = MODELS.build(config)
-        model.init_weights()
-        if self.checkpoint:
-            model.load_state_dict(
-                read_fitting_weights(self.checkpoint, model, self.config))
-        return model.to(device).eval()
+        return build_model(self.read(), self.config, self.checkpoint, device)
+
+
+def build_model(config: Config, name: str, checkpoint: Optional[str],
+                device: str) -> nn.Module:
+    """Build the model of a config, without a download.
+
+    Args:
+        config (Config): Of a model whose modules the current scope knows.
+        name (str): Its name, for messages.
+        checkpoint (str, optional): Its weights. Random without.
+        device (str): Where it computes.
+
+    Returns:
+        nn.Module: In evaluation mode.
+    """
+    # Initialization and optimizers list every parameter, frozen ones as
+    # warnings.
+    MMLogger.get_current_instance().setLevel('ERROR')
+    model_config = copy.deepcopy(config.model)
+    _drop_pretrained(model_config)
+    # Images of other sizes than asked for, during training.
+    model_config.data_preprocessor.pop('batch_augments', None)
+    torch.manual_seed(0)
+    # The same on one device, and a CPU has only these.
+    model = revert_sync_batchnorm(MODELS.build(model_config))
+    model.init_weights()
+    if checkpoint:
+        model.load_state_dict(read_fitting_weights(checkpoint, model, name))
+    return model.to(device).eval()
 
 
 def find_methods(texts: Sequence[str],
@@ -140,10 +157,13 @@ def make_training_batch(method: Method, batch_size: int, people: int) -> dict:
     make = Compose(pipeline)
     metainfo = _metainfo(config)
     random = np.random.RandomState(0)
-    return pseudo_collate([
-        make(_random_people(random, method.size, people, metainfo))
-        for _ in range(batch_size)
-    ])
+    samples = []
+    for _ in range(batch_size):
+        sample = _random_people(random, method.size, people, metainfo)
+        if _keeps_corners(config):
+            sample['bbox'] = bbox_xyxy2corner(sample['bbox'])
+        samples.append(make(sample))
+    return pseudo_collate(samples)
 
 
 def make_optimizer(method: Method, model: nn.Module,
@@ -160,6 +180,26 @@ def make_optimizer(method: Method, model: nn.Module,
     elif precision == 'bf16':
         settings.update(type='BFloat16OptimWrapper')
     return build_optim_wrapper(model, settings)
+
+
+def _drop_pretrained(config: Any) -> None:
+    """Forget, anywhere in a config, weights that would be downloaded."""
+    if isinstance(config, dict):
+        if _is_pretrained(config.get('init_cfg')):
+            del config['init_cfg']
+        children = config.values()
+    elif isinstance(config, (list, tuple)):
+        children = config
+    else:
+        return
+    for child in children:
+        _drop_pretrained(child)
+
+
+def _is_pretrained(init_cfg: Any) -> bool:
+    if isinstance(init_cfg, (list, tuple)):
+        return any(map(_is_pretrained, init_cfg))
+    return bool(init_cfg) and init_cfg.get('type') == 'Pretrained'
 
 
 def _find_method(text: str, size: Optional[Tuple[int, int]]) -> Method:
@@ -207,6 +247,13 @@ def _metainfo(config: Config) -> dict:
     dataset = config.train_dataloader.dataset
     of_class = getattr(DATASETS.get(dataset.type), 'METAINFO', None)
     return load_metainfo(dataset.get('metainfo') or of_class)
+
+
+def _keeps_corners(config: Config) -> bool:
+    """Whether boxes are four corners, (n, 4, 2), when targets are made."""
+    return any(transform.type == 'BottomupRandomAffine'
+               and transform.get('bbox_keep_corner', True)
+               for transform in config.train_dataloader.dataset.pipeline)
 
 
 def _random_people(random: np.random.RandomState, size: Tuple[int, int],

@@ -1,7 +1,7 @@
 """Which part of a model takes how much of something: seconds, FLOPs, bytes."""
 from contextlib import ExitStack, contextmanager
 from functools import reduce, wraps
-from typing import Callable, Dict, Iterator
+from typing import Callable, Dict, Iterator, Optional
 
 from torch import nn
 
@@ -73,11 +73,23 @@ def find_parts(model: nn.Module) -> Dict[str, str]:
 
 
 @contextmanager
-def watched(model: nn.Module, watch: Stopwatch) -> Iterator[None]:
-    """Let a stopwatch see when the parts of a model begin and end."""
+def watched(model: nn.Module,
+            watch: Stopwatch,
+            parts: Optional[Dict[str, str]] = None) -> Iterator[None]:
+    """Let a stopwatch see when the parts of a model begin and end.
+
+    Args:
+        model (nn.Module): The model.
+        watch (Stopwatch): Which is told of them.
+        parts (dict[str, str], optional): Their names by their places; places
+            that the model does not have are left out. Defaults to those of
+            :func:`find_parts`.
+    """
     with ExitStack() as stack:
-        for path, name in find_parts(model).items():
-            stack.enter_context(replaced(model, path, _with_part(watch, name)))
+        for path, name in (parts or find_parts(model)).items():
+            if _find(model, path) is not None:
+                stack.enter_context(
+                    replaced(model, path, _with_part(watch, name)))
         yield
 
 
