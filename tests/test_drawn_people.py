@@ -293,6 +293,24 @@ def test_bad_arguments(tmp_path, name, value):
         draw_image(0, 63)
 
 
+def test_number_of_people(tmp_path):
+    counts = [
+        len(draw_image([7, i], 128, people=(4, 6))[1]) for i in range(20)
+    ]
+    # Some may be hidden by others, and are not drawn.
+    assert max(counts) == 6 and sum(counts) > 20 * 4
+    assert not draw_image(0, 64, people=(0, 0))[1]
+
+    assert draw_dataset(tmp_path, 1, 1, 64, num_workers=1, people=(2, 2))
+    assert not draw_dataset(tmp_path, 1, 1, 64, num_workers=1, people=(2, 2))
+    for other in ((2, 3), None):
+        with pytest.raises(FileExistsError, match='people'):
+            draw_dataset(tmp_path, 1, 1, 64, num_workers=1, people=other)
+    with pytest.raises(ValueError, match='not 3 and 2'):
+        draw_dataset(tmp_path / 'new', 1, 1, 64, people=(3, 2))
+    assert not (tmp_path / 'new').exists()
+
+
 def test_command_line(tmp_path, monkeypatch):
     monkeypatch.setenv('PYTHONWARNINGS', 'ignore')  # of other packages
     command = [

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from .images import draw_image
+from .images import check_people, draw_image
 from .skeletons import KEYPOINT_NAMES
 
 VERSION = 1  # raise when the same arguments give other images
@@ -67,6 +67,7 @@ def draw_dataset(out_dir: Union[str, Path],
                                ('num_workers', num_workers, 1)):
         if value is not None and value < least:
             raise ValueError(f'{name} must be at least {least}, not {value}')
+    check_people(people)
     arguments = dict(
         version=VERSION,
         num_train=num_train,

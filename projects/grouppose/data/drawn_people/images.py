@@ -101,9 +101,7 @@ def draw_image(
     if long_side < 64:
         raise ValueError(
             f'long_side must be at least 64 pixels, but is {long_side}')
-    if people and not 0 <= people[0] <= people[1]:
-        raise ValueError('people must be the least and the largest number of '
-                         f'them, not {people}')
+    check_people(people)
     rng = np.random.default_rng(seed)
     scene = sample_scene(rng, long_side)
     if people:
@@ -123,6 +121,13 @@ def draw_image(
         part.paint(canvas)
     image = finish_image(rng, canvas)
     return image, [_annotate(view, image.shape[:2]) for view in views]
+
+
+def check_people(people: Optional[Sequence[int]]) -> None:
+    """Raise a ValueError if these are not two numbers in order, or None."""
+    if people is not None and not 0 <= people[0] <= people[1]:
+        raise ValueError('people must be the least and the largest number of '
+                         f'them on an image, not {people[0]} and {people[1]}')
 
 
 def _sample_actors(rng, scene, count, occluders):
