@@ -7,11 +7,13 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='CheckpointHook',
+        type='WholeCheckpointHook',  # a kill or a full disk loses nothing
         interval=1,
         max_keep_ckpts=3,
         save_best='coco/AP',
         rule='greater'),
+    # or 'skip': leave such steps out, see projects/grouppose/gradient_guard.py
+    gradient_guard=dict(type='GradientGuardHook', action='stop'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='PoseVisualizationHook', enable=False))
 # seeds augmentations, too: a resumed run ends like an unbroken one

@@ -1,0 +1,318 @@
+"""What a run leaves behind when the disk is full, when it is killed while it
+saves, and when numbers stop being numbers."""
+import multiprocessing
+import os
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from mmpose.registry import HOOKS, OPTIM_WRAPPERS
+
+from projects.grouppose.safe_loading import load_from_run
+from projects.grouppose.whole_checkpoints import WholeFileBackend
+
+pytestmark = pytest.mark.usefixtures('unformatted_configs')
+needs_full_device = pytest.mark.skipif(
+    not os.path.exists('/dev/full'), reason='needs a device that is full')
+
+
+def make_runner(config, work_dir, validate=False, **options) -> Runner:
+    """A runner of the tiny model, 3 epochs of 3 iterations."""
+    cfg = Config.fromfile(config)
+    if not validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        cfg.default_hooks.checkpoint.save_best = None
+    cfg.merge_from_dict(options)
+    cfg.work_dir = str(work_dir)
+    # MMEngine keeps one of a name in a process.
+    cfg.experiment_name = cfg.visualizer.name = f'{work_dir} {time.time()}'
+    return Runner.from_cfg(cfg)
+
+
+def checkpoints(work_dir) -> list:
+    """Names of all that may be taken for a checkpoint."""
+    return sorted(path.name for path in Path(work_dir).glob('*.pth*'))
+
+
+def read_mark(work_dir) -> str:
+    return Path((work_dir / 'last_checkpoint').read_text()).name
+
+
+class WatchFolder(Hook):
+    """Notes which checkpoints there are just before another is written."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.seen = []
+
+    def before_save_checkpoint(self, runner, checkpoint):
+        self.seen.append(checkpoints(self.folder))
+
+
+def test_the_old_checkpoint_goes_last(drawn_config, tmp_path):
+    runner = make_runner(
+        drawn_config, tmp_path, **{
+            'default_hooks.checkpoint.max_keep_ckpts': 1,
+            'default_hooks.logger.interval': 50
+        })
+    watch = WatchFolder(tmp_path)
+    runner.register_hook(watch)
+    runner.train()
+    assert watch.seen == [[], ['epoch_1.pth'], ['epoch_2.pth']]
+    assert checkpoints(tmp_path) == ['epoch_3.pth']
+    assert read_mark(tmp_path) == 'epoch_3.pth'
+
+
+def test_the_old_best_checkpoint_goes_last(drawn_config, tmp_path):
+    runner = make_runner(
+        drawn_config, tmp_path, validate=True, **{'train_cfg.max_epochs': 2})
+    watch = WatchFolder(tmp_path)
+    runner.register_hook(watch)
+    # Better every time.
+    scores = iter([0.1, 0.2])
+    runner.build_train_loop(runner._train_loop)
+    runner.val_loop.evaluator.evaluate = \
+        lambda size: {'coco/AP': next(scores)}
+    runner.train()
+    best = 'best_coco_AP_epoch_{}.pth'.format
+    first, second = 'epoch_1.pth', 'epoch_2.pth'
+    assert watch.seen == [
+        [],  # epoch, best, and the epoch again, with the score
+        [first],
+        [best(1), first],
+        [best(1), first],
+        [best(1), first, second],
+        [best(1), best(2), first, second],
+    ]
+    assert checkpoints(tmp_path) == [best(2), first, second]
+    hub = load_from_run(str(tmp_path / second), 'cpu')['message_hub']
+    assert hub['runtime_info']['best_score'] == 0.2
+
+
+@needs_full_device
+def test_full_disk(drawn_config, tmp_path):
+    """The error says so, and the run goes on once there is room."""
+    options = {'default_hooks.checkpoint.max_keep_ckpts': 1}
+    (tmp_path / 'epoch_2.pth.part').symlink_to('/dev/full')
+    with pytest.raises(OSError, match='No space left') as error:
+        make_runner(drawn_config, tmp_path, **options).train()
+    message = str(error.value)
+    assert f'{tmp_path}/epoch_2.pth: cannot be written' in message
+    assert ' MB are free' in message and '--resume' in message
+    assert checkpoints(tmp_path) == ['epoch_1.pth']
+    assert read_mark(tmp_path) == 'epoch_1.pth'
+
+    runner = make_runner(drawn_config, tmp_path, resume=True, **options)
+    runner.train()
+    assert runner.iter == 9
+    assert checkpoints(tmp_path) == ['epoch_3.pth']
+
+
+@needs_full_device
+def test_full_disk_keeps_the_file_of_the_same_name(tmp_path):
+    path = tmp_path / 'last_checkpoint'
+    backend = WholeFileBackend()
+    backend.put(b'old', path)
+    Path(f'{path}.part').symlink_to('/dev/full')
+    with pytest.raises(OSError, match='No space left'):
+        backend.put(b'new', path)
+    assert path.read_bytes() == b'old'
+    assert os.listdir(tmp_path) == ['last_checkpoint']
+
+
+def test_folder_that_may_not_be_written(tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(OSError, match='file/epoch_1.pth: cannot be written'):
+        WholeFileBackend().put(b'', tmp_path / 'file/epoch_1.pth')
+
+
+def write_forever(path, size):
+    """Write files of equal bytes until killed."""
+    for i in range(1000000):
+        WholeFileBackend().put(bytes([i % 256]) * size, path)
+
+
+def test_killed_while_writing(tmp_path):
+    """Twenty times at a random moment; the file is whole each time."""
+    size, path = 4_000_000, tmp_path / 'epoch_1.pth'
+    part = Path(f'{path}.part')
+    generator = random.Random(0)
+    context = multiprocessing.get_context('fork')
+    halves = 0
+    WholeFileBackend().put(bytes(size), path)
+    for _ in range(20):
+        process = context.Process(target=write_forever, args=(path, size))
+        process.start()
+        while not part.exists() and process.is_alive():
+            time.sleep(0.0001)
+        time.sleep(0.01 * generator.random())
+        process.kill()
+        process.join()
+        content = np.fromfile(path, dtype=np.uint8)
+        assert len(content) == size
+        assert (content == content[0]).all()
+        halves += part.exists()
+        part.unlink(missing_ok=True)
+    assert halves, 'no kill came while a file was being written'
+
+
+@HOOKS.register_module(force=True)
+class SpoilGradients(Hook):
+    """Makes the loss of some iterations NaN, by a label that is none.
+
+    Args:
+        iterations (Sequence[int]): Which ones, from 0.
+    """
+
+    def __init__(self, iterations):
+        self.iterations = iterations
+        self.images, self.batches = [], []
+
+    def before_train_iter(self, runner, batch_idx, data_batch):
+        self.batches.append(
+            {sample.img_path
+             for sample in data_batch['data_samples']})
+        if runner.iter in self.iterations:
+            samples = [
+                sample for sample in data_batch['data_samples']
+                if len(sample.gt_instance_labels.keypoint_labels)
+            ]
+            labels = samples[0].gt_instance_labels
+            labels.keypoint_labels[:] = float('nan')
+            labels.keypoint_weights[:] = 1
+            self.images.append(samples[0].img_path)
+
+
+class KeepWeights(Hook):
+    """Keeps the weights and Adam's states after each iteration."""
+
+    def __init__(self):
+        self.weights, self.steps = [], []
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        self.weights.append(
+            torch.cat(
+                [p.detach().flatten() for p in runner.model.parameters()]))
+        self.steps.append([
+            float(state['step'])
+            for state in runner.optim_wrapper.optimizer.state.values()
+        ])
+
+
+def spoil(config, work_dir, iterations, **options):
+    """A run with some spoiled iterations, and what watches it."""
+    runner = make_runner(config, work_dir, **{
+        'train_cfg.max_epochs': 2,
+        **options
+    })
+    hooks = SpoilGradients(iterations), KeepWeights()
+    for hook in hooks:
+        runner.register_hook(hook, priority='HIGHEST')
+    return runner, *hooks
+
+
+def test_nan_stops_the_run(drawn_config, tmp_path):
+    """Before any harm is done, and with the image's name."""
+    runner, spoiled, kept = spoil(drawn_config, tmp_path, [4])
+    with pytest.raises(FloatingPointError) as error:
+        runner.train()
+    assert 'Epoch 2, iteration 5, images: ' in str(error.value)
+    assert f'not finite: {spoiled.images[0]}.' in str(error.value)
+    assert str(error.value).count('.jpg') == 4 + 1
+    assert torch.equal(
+        kept.weights[3],
+        torch.cat([p.detach().flatten() for p in runner.model.parameters()]))
+    assert checkpoints(tmp_path) == ['epoch_1.pth']
+
+
+@pytest.mark.parametrize('accumulate', [1, 2])
+def test_nan_is_skipped(drawn_config, tmp_path, accumulate):
+    """Neither weights nor the optimizer notice; all images of an update are
+    named."""
+    runner, spoiled, kept = spoil(
+        drawn_config, tmp_path, [2], **{
+            'default_hooks.gradient_guard.action': 'skip',
+            'optim_wrapper.accumulative_counts': accumulate
+        })
+    runner.train()
+    weights = kept.weights
+    assert all(values.isfinite().all() for values in weights)
+    skipped = 2 if accumulate == 1 else 3
+    before = skipped - accumulate
+    assert torch.equal(weights[skipped], weights[before])
+    assert kept.steps[skipped] == kept.steps[before]
+    assert not torch.equal(weights[-1], weights[skipped])
+    log, = tmp_path.glob('*/*.log')
+    line, = [
+        line for line in log.read_text().splitlines()
+        if 'Step left out' in line
+    ]
+    assert f'iteration {skipped + 1}, images: ' in line
+    images = set.union(*spoiled.batches[before + 1:skipped + 1])
+    named = line.split('images: ')[1].split('. Labels')[0]
+    assert set(named.split(', ')) == images
+    assert f'not finite: {spoiled.images[0]}.' in line
+
+
+def test_too_much_nan_stops_the_run(drawn_config, tmp_path):
+    runner, _, kept = spoil(
+        drawn_config, tmp_path, [0, 2, 3, 4], **{
+            'default_hooks.gradient_guard.action': 'skip',
+            'default_hooks.gradient_guard.max_skips': 2
+        })
+    with pytest.raises(FloatingPointError, match='3 steps in a row'):
+        runner.train()
+    assert len(kept.weights) == 5
+
+
+@OPTIM_WRAPPERS.register_module(force=True)
+class ScalingOptimWrapper(OptimWrapper):
+    """Leaves steps out as MMEngine's AmpOptimWrapper does, which needs a
+    GPU."""
+
+    scale = 65536
+
+    def step(self, **kwargs):
+        self._clip_grad()
+        finite = all(parameter.grad.isfinite().all()
+                     for parameter in self.optimizer.param_groups[0]['params']
+                     if parameter.grad is not None)
+        if finite:
+            self.optimizer.step(**kwargs)
+        else:
+            self.scale //= 2
+
+
+def test_overflow_is_left_to_the_loss_scaler(drawn_config, tmp_path):
+    runner, _, kept = spoil(drawn_config, tmp_path, [1, 2],
+                            **{'optim_wrapper.type': 'ScalingOptimWrapper'})
+    runner.train()
+    assert runner.optim_wrapper.scale == 16384
+    assert torch.equal(kept.weights[2], kept.weights[0])
+    assert not torch.equal(kept.weights[3], kept.weights[2])
+
+
+def test_overflow_that_never_ends(drawn_config, tmp_path):
+    runner, *_ = spoil(
+        drawn_config, tmp_path, range(1, 6), **{
+            'optim_wrapper.type': 'ScalingOptimWrapper',
+            'default_hooks.gradient_guard.max_skips': 3
+        })
+    with pytest.raises(FloatingPointError, match='4 steps in a row.*jpg'):
+        runner.train()
+
+
+@pytest.mark.parametrize('arguments', [
+    dict(action='ignore'),
+    dict(max_skips=0),
+])
+def test_impossible_guard(arguments):
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        HOOKS.build(dict(type='GradientGuardHook', **arguments))
