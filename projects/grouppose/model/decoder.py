@@ -65,7 +65,7 @@ class GroupAttentionDecoderLayer(BaseModule):
                  self_attention: str = 'within_across',
                  with_cp: bool = False):
         super().__init__()
-        if embed_dims % num_heads:
+        if num_heads < 1 or embed_dims % num_heads:
             raise ValueError(
                 f'GroupAttentionDecoderLayer: embed_dims={embed_dims} is not '
                 f'a multiple of num_heads={num_heads}. Change one of them.')
@@ -278,7 +278,8 @@ class GroupPoseDecoder(BaseModule):
     def _positional_term(self, poses: Tensor, valid_ratios: Tensor) -> Tensor:
         """Positional term of the queries, zero in slot 0, (B, N, K + 1, C).
 
-        The keypoints are taken in the padded frame of the first level.
+        QUIRK: the keypoints are taken in the padded frame of the first level,
+        so the padding of a batch changes the term.
         """
         points = poses * valid_ratios[:, None, None, 0]
         term = self.ref_point_head(sine_embedding(points, self.embed_dims))
