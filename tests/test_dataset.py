@@ -233,6 +233,7 @@ def test_reads_like_mmpose(write, monkeypatch):
     assert dataset.metainfo['CLASSES'] == expected.metainfo['CLASSES']
     for i in range(3):
         ours, mmposes = dataset.get_data_info(i), expected.get_data_info(i)
+        assert ours.pop('stated_size') == (60, 50)
         for info in (ours, mmposes):
             for ann in info.get('raw_ann_info') or []:
                 ann.pop('segmentation', None)

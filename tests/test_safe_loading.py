@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.utils import digit_version
 from test_tools_cli import TOOLS, load_tool
 
@@ -266,12 +267,13 @@ def test_resuming_executes_nothing(tmp_path, harm, monkeypatch):
     monkeypatch.syspath_prepend(str(TOOLS))
     monkeypatch.delitem(sys.modules, 'launch', raising=False)
     tool = load_tool('train')
-    loader = tool.CheckpointLoader._get_checkpoint_loader('a.pth')
+    loader = CheckpointLoader._get_checkpoint_loader('a.pth')
     torch.save(dict(make_run(), x=harm), tmp_path / 'a.pth')
     runner = object.__new__(tool.Runner)
+    runner.model = None
     with pytest.raises(ValueError, match='cannot be resumed from'):
         runner.resume(str(tmp_path / 'a.pth'), map_location='cpu')
-    assert tool.CheckpointLoader._get_checkpoint_loader('a.pth') is loader
+    assert CheckpointLoader._get_checkpoint_loader('a.pth') is loader
 
 
 @pytest.mark.parametrize('content', [

@@ -10,13 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
-from mmengine.config.utils import ConfigParsingError
+from mmengine.config import DictAction
 from mmengine.device import get_device
 
 ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
+
+from projects.grouppose.config_file import read_config  # noqa: E402
 
 
 class Settings(DictAction):
@@ -90,30 +91,6 @@ def existing_file(path):
     return path
 
 
-def read_config(path, options):
-    """Read a config and apply ``--cfg-options`` to it.
-
-    Args:
-        path (str): The config file.
-        options (dict): Settings by their path in the config.
-
-    Returns:
-        Config: The config.
-
-    Raises:
-        ValueError: If either is wrong; the message says which.
-    """
-    try:
-        config = Config.fromfile(path)
-    except (ConfigParsingError, OSError, SyntaxError) as error:
-        raise ValueError(f'{path}: {error}') from error
-    try:
-        config.merge_from_dict(options)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f'--cfg-options: {error.args[0]}') from error
-    return config
-
-
 def load_config(parser, args):
     """Read the config and apply the shared arguments to it.
 
@@ -130,7 +107,7 @@ def load_config(parser, args):
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     try:
         cfg = read_config(args.config, args.cfg_options)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
 
     cfg.launcher = args.launcher

@@ -9,7 +9,9 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 import launch
-from projects.grouppose.inference import read_fitting_weights
+from projects.grouppose import safe_mmengine
+from projects.grouppose.config_file import errors_name
+from projects.grouppose.inference import check_keypoints, read_fitting_weights
 from projects.grouppose.model import GroupPoseHead
 
 
@@ -66,16 +68,20 @@ def apply_arguments(args, cfg):
         ]
 
 
-def check_weights(parser, args, model):
-    """Stop if a file does not fill a Group Pose model exactly.
+def check_fit(parser, args, runner):
+    """Stop if weights do not fill a Group Pose model exactly, or it predicts
+    other keypoints than the data set has.
 
     MMEngine would warn, and evaluate weights that are random in part.
     """
-    model = getattr(model, 'module', model)  # of several processes
-    is_ours = isinstance(getattr(model, 'head', None), GroupPoseHead)
-    if is_ours and '://' not in args.checkpoint:
+    model = getattr(runner.model, 'module', runner.model)  # of several
+    if isinstance(getattr(model, 'head', None), GroupPoseHead):
         try:
-            read_fitting_weights(args.checkpoint, model, args.config)
+            file = safe_mmengine.fetch(args.checkpoint)
+            read_fitting_weights(file, model, args.config)
+            with errors_name(args.config):
+                dataset = runner.test_loop.dataloader.dataset
+                check_keypoints(model, dataset.metainfo)
         except (OSError, ValueError) as error:
             parser.error(str(error))
 
@@ -85,9 +91,11 @@ def main(argv=None):
     cfg = launch.load_config(parser, args)
     apply_arguments(args, cfg)
     launch.prepare_processes(parser, cfg)
-    runner = Runner.from_cfg(cfg)
-    check_weights(parser, args, runner.model)
-    metrics = runner.test()
+    with errors_name(args.config):
+        runner = Runner.from_cfg(cfg)
+    check_fit(parser, args, runner)
+    with safe_mmengine.executing_nothing():
+        metrics = runner.test()
     if args.out is not None and is_main_process():
         mmengine.dump(metrics, args.out)
 

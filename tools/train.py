@@ -4,15 +4,17 @@ For several processes, see tools/dist_train.sh and tools/slurm_train.sh.
 """
 import mmengine.runner
 from mmengine.device import get_device
-from mmengine.runner.checkpoint import CheckpointLoader, load_from_local
 
 import launch
-from projects.grouppose.safe_loading import load_from_run
+from projects.grouppose import safe_mmengine
+from projects.grouppose.config_file import errors_name
+from projects.grouppose.model import GroupPoseHead
 
 
 class Runner(mmengine.runner.Runner):
     """MMEngine's runner, with a learning rate for the batch of an update, and
-    resuming that executes nothing of what a checkpoint says."""
+    checkpoints that are read without executing what they say, and refused if
+    they are of another model."""
 
     def scale_lr(self, optim_wrapper, auto_scale_lr=None):
         """Count the batches that are accumulated for an update, too."""
@@ -22,14 +24,33 @@ class Runner(mmengine.runner.Runner):
             auto_scale_lr = dict(auto_scale_lr, base_batch_size=base)
         super().scale_lr(optim_wrapper, auto_scale_lr)
 
+    def train(self):
+        """Train, see MMEngine."""
+        with safe_mmengine.executing_nothing():
+            return super().train()
+
+    def load_or_resume(self):
+        """Load what the config asks for, after a look at it."""
+        if self._load_from is not None and not self._resume:
+            self._load_from = safe_mmengine.fetch(self._load_from)
+            model = self._own_model()
+            if isinstance(getattr(model, 'head', None), GroupPoseHead):
+                safe_mmengine.check_start(self._load_from, model)
+        super().load_or_resume()
+
     def resume(self, filename, *args, **kwargs):
-        """Read local files safely, whatever the versions of PyTorch and
-        MMEngine do."""
-        CheckpointLoader.register_scheme('', load_from_run, force=True)
-        try:
-            super().resume(filename, *args, **kwargs)
-        finally:
-            CheckpointLoader.register_scheme('', load_from_local, force=True)
+        """Read all of a checkpoint of this model."""
+
+        def load_from_run(path, map_location=None):
+            return safe_mmengine.read_run(path, self._own_model(),
+                                          map_location)
+
+        with safe_mmengine.executing_nothing(file=load_from_run):
+            super().resume(safe_mmengine.fetch(filename), *args, **kwargs)
+
+    def _own_model(self):
+        """The model without what several processes put around it."""
+        return getattr(self.model, 'module', self.model)
 
 
 def parse_args(argv=None):
@@ -119,6 +140,18 @@ def use_mixed_precision(parser, dtype, wrapper):
             wrapper.pop(name, None)
 
 
+def train(args, cfg):
+    """Run what the config says.
+
+    Raises:
+        OSError: If a file is missing or cannot be read.
+        ValueError: If something does not fit; the message names the file.
+    """
+    with errors_name(args.config):
+        runner = Runner.from_cfg(cfg)
+    runner.train()
+
+
 def main(argv=None):
     parser, args = parse_args(argv)
     cfg = launch.load_config(parser, args)
@@ -128,7 +161,7 @@ def main(argv=None):
     apply_arguments(parser, args, cfg)
     launch.check_load_from(parser, cfg)
     launch.prepare_processes(parser, cfg)
-    Runner.from_cfg(cfg).train()
+    train(args, cfg)
 
 
 if __name__ == '__main__':

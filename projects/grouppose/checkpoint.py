@@ -169,6 +169,8 @@ def compare_with_model(weights: Dict[str, Tensor],
                 value, own[name].cpu()):
             problems.append((name, 'values differ from those that follow '
                              'from the window size'))
+        elif not value.isfinite().all():
+            problems.append((name, 'holds NaN or infinite values'))
     return problems
 
 

@@ -204,9 +204,13 @@ def _find_sigmas(metainfo: Optional[Union[dict, ConfigDict]],
         source = metainfo.get('from_file', 'the given metainfo')
         sigmas = load_metainfo(metainfo)['sigmas']
 
-    sigmas = np.asarray(sigmas, dtype=np.float32)
-    if sigmas.ndim != 1 or not len(sigmas) or not (sigmas > 0).all():
+    try:
+        values = np.asarray(sigmas, dtype=np.float32)
+    except (TypeError, ValueError):  # no numbers
+        values = np.empty(0)
+    usable = (values > 0) & np.isfinite(values)
+    if values.ndim != 1 or not len(values) or not usable.all():
         raise ValueError(
             f'{source}: `sigmas` must hold one positive number for each '
-            f'keypoint, got {sigmas.tolist()}.')
-    return sigmas
+            f'keypoint, got {sigmas}.')
+    return values

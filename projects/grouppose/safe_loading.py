@@ -104,6 +104,35 @@ def _pickle_module(unpickler: type) -> SimpleNamespace:
         __name__=unpickler.__name__)
 
 
+def load_from_file(path: str, map_location: Union[str, Callable, None] = None):
+    """Read a checkpoint for its weights.
+
+    Made to be a loader of MMEngine's ``CheckpointLoader``, which wants
+    ``load_from_`` in the name.
+
+    Args:
+        path (str): File written by ``torch.save``.
+        map_location (str or Callable, optional): As for ``torch.load``.
+
+    Returns:
+        What was saved; all but numbers, text, containers and tensors have
+        become :class:`Foreign`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a checkpoint.
+    """
+    try:
+        return _read(path, _InertUnpickler, map_location)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f'{path}: not a readable PyTorch checkpoint ({error}). Give the '
+            'file that the training program wrote, downloaded completely.'
+        ) from error
+
+
 def load_weights(path: str, entry: str) -> Dict[str, Tensor]:
     """Read the weights of a checkpoint.
 
@@ -122,16 +151,7 @@ def load_weights(path: str, entry: str) -> Dict[str, Tensor]:
             or if anything but tensors is among them.
     """
     remedy = f'Give a state dict, or a checkpoint with one under `{entry}`.'
-    try:
-        content = _read(path, _InertUnpickler)
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        raise ValueError(
-            f'{path}: not a readable PyTorch checkpoint ({error}). Give the '
-            'file that the training program wrote, downloaded completely.'
-        ) from error
-
+    content = load_from_file(path, 'cpu')
     nested = isinstance(content, dict) and entry in content
     weights = content[entry] if nested else content
     if not isinstance(weights, dict) or not weights:
@@ -150,9 +170,6 @@ def load_weights(path: str, entry: str) -> Dict[str, Tensor]:
 def load_from_run(path: str,
                   map_location: Union[str, Callable, None] = None) -> dict:
     """Read all of a checkpoint of MMEngine, to go on with its run.
-
-    Made to be a loader of MMEngine's ``CheckpointLoader``, which wants
-    ``load_from_`` in the name.
 
     Args:
         path (str): File that a run has saved.
@@ -200,7 +217,7 @@ def allow_runs() -> None:
                                           for name, allowed in named.items()])
 
 
-def _read(path: str, unpickler: type, map_location='cpu'):
+def _read(path: str, unpickler: type, map_location):
     """Read a file of torch.save with an unpickler of this module."""
     if _is_program(path):
         raise ValueError('it holds a TorchScript program, not a checkpoint')

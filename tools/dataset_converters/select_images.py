@@ -39,14 +39,16 @@ def read(path: str) -> dict:
     with open(path) as file:
         try:
             content = json.load(file)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f'not valid JSON ({error})') from error
     for field, key in (('images', 'id'), ('annotations', 'image_id')):
         entries = content.get(field) if isinstance(content, dict) else None
         if not isinstance(entries, list) or not all(
-                isinstance(entry, dict) and key in entry for entry in entries):
-            raise ValueError('not a COCO-format annotation file: it needs a '
-                             f'list `{field}` of objects with `{key}`')
+                isinstance(entry, dict) and isinstance(entry.get(key), int)
+                for entry in entries):
+            raise ValueError(
+                'not a COCO-format annotation file: it needs a '
+                f'list `{field}` of objects with a number `{key}`')
     return content
 
 
@@ -67,8 +69,13 @@ def select(content: dict,
     Raises:
         ValueError: If there are not as many such images.
     """
-    people = Counter(ann['image_id'] for ann in content['annotations']
-                     if not ann.get('iscrowd', 0) and _num_labeled(ann) > 0)
+    try:
+        people = Counter(
+            ann['image_id'] for ann in content['annotations']
+            if not ann.get('iscrowd', 0) and _num_labeled(ann) > 0)
+    except TypeError as error:
+        raise ValueError('`num_keypoints` and `keypoints` of annotations must '
+                         f'hold numbers ({error})') from error
     useful = sorted(image for image, count in people.items()
                     if max_people is None or count <= max_people)
     if not 0 < num_images <= len(useful):

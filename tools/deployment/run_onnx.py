@@ -374,7 +374,10 @@ def main(argv=None):
                     picture_path(folder, path, taken))
         except (OSError, ValueError) as error:
             failures.append(str(error))
-    with open(json_path, 'w', encoding='utf-8') as file:
+    # Names that are not UTF-8 are escaped as JSON does it.
+    with open(
+            json_path, 'w', encoding='utf-8',
+            errors='backslashreplace') as file:
         lines = [json.dumps(entry, ensure_ascii=False) for entry in results]
         file.write('\n'.join(['[', ',\n'.join(lines), ']\n']))
 

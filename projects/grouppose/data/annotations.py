@@ -8,10 +8,13 @@ import numpy as np
 from mmengine.fileio import load
 from mmengine.logging import print_log
 
+from .loading import is_unicode
+
 # Lists of x, y and visibility; those after the first are COCO-WholeBody's.
 KEYPOINT_FIELDS = ('keypoints', 'foot_kpts', 'face_kpts', 'lefthand_kpts',
                    'righthand_kpts')
 CATEGORY_ID = 1  # with which the metric writes all detections
+LARGEST = 1e6  # pixels from the corner; no image reaches that far
 
 
 def read_annotations(ann_file: str) -> dict:
@@ -26,15 +29,22 @@ def read_annotations(ann_file: str) -> dict:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        OSError: If it cannot be read.
         ValueError: If it is not COCO-format JSON.
     """
     try:
-        content = load(ann_file)
+        # Whatever the name ends in: pickles and YAML may execute something.
+        content = load(ann_file, file_format='json')
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f'{ann_file}: annotation file not found. Check `data_root` and '
             '`ann_file` of the data set.') from error
-    except ValueError as error:
+    except OSError as error:
+        raise OSError(
+            f'{ann_file}: cannot be read as an annotation file '
+            f'({error.strerror or error}). Check `ann_file` of the data set.'
+        ) from error
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f'{ann_file}: not valid JSON ({error}). Restore the file from '
             'its source.') from error
@@ -100,18 +110,40 @@ def check_annotations(content: dict,
             'occur. Correct the annotations.')
     if not class_agnostic:
         _check_categories(content, people, ann_file, for_training)
-    if not for_training and any('area' not in ann for ann in people):
+
+
+def log_doubts(content: dict, ann_file: str, for_training: bool) -> None:
+    """Warn of what is usable, but hardly meant.
+
+    Args:
+        content (dict): Annotations, checked and completed.
+        ann_file (str): The file, for messages.
+        for_training (bool): For training rather than evaluation.
+    """
+    people = [
+        ann for ann in content['annotations']
+        if 'keypoints' in ann and ann['num_keypoints'] and not ann['iscrowd']
+    ]
+    if for_training:
+        doubtful = [ann['id'] for ann in people if min(ann['bbox'][2:]) <= 0]
+        message = ('an empty or negative `bbox`. Training leaves these people '
+                   'out; give them the box around the person.')
+    else:
+        doubtful = [ann['id'] for ann in people if ann.get('area', 0) <= 0]
+        message = ('no positive `area`. The metric needs use_area=False (it '
+                   'then takes 0.53 of the box), or add the areas.')
+    if doubtful:
         print_log(
-            f'{ann_file}: annotations without `area`. The metric needs '
-            'use_area=False (it then takes 0.53 of the box), or add the '
-            'areas.', 'current', logging.WARNING)
+            f'{ann_file}: {len(doubtful)} annotations, the first of them '
+            f'{doubtful[0]}, have {message}', 'current', logging.WARNING)
 
 
 def complete_annotations(content: dict, class_agnostic: bool = False) -> None:
     """Fill in what COCO's own files have and others lack, in place.
 
     ``num_keypoints`` becomes the number of keypoints with a positive
-    visibility, ``iscrowd`` 0 and ``segmentation`` an empty list.
+    visibility, also where the file says more and there are none, ``iscrowd``
+    0 and ``segmentation`` an empty list.
 
     Args:
         content (dict): Checked annotations.
@@ -120,8 +152,9 @@ def complete_annotations(content: dict, class_agnostic: bool = False) -> None:
     for ann in content['annotations']:
         if 'keypoints' not in ann:
             continue
-        if 'num_keypoints' not in ann:
-            ann['num_keypoints'] = _count_labeled(ann)
+        labeled = _count_labeled(ann)
+        if 'num_keypoints' not in ann or not labeled:
+            ann['num_keypoints'] = labeled
         ann.setdefault('iscrowd', 0)
         if ann.get('segmentation') is None:
             ann['segmentation'] = []
@@ -161,12 +194,15 @@ def _check_categories(content: dict, people: List[dict], ann_file: str,
 
 def _find_image_problem(image: dict, for_training: bool) -> str:
     """What is wrong with an image entry, '' if nothing."""
-    if not isinstance(image.get('file_name'), str):
+    name = image.get('file_name')
+    if not isinstance(name, str) or not name:
         return 'no `file_name`.'
+    if '\0' in name or not is_unicode(name):
+        return f'`file_name` {name!r} cannot be the name of a file.'
     for field in ('width', 'height'):
         if _number(image.get(field)) is None or image[field] <= 0:
             return (f'`{field}` must be a positive number of pixels, got '
-                    f'{image.get(field)}.')
+                    f'{image.get(field)!r}.')
     return ''
 
 
@@ -189,6 +225,9 @@ def _find_person_problem(ann: dict, for_training: bool) -> str:
         values = _numbers(ann[field])
         if values is None:
             return f'`{field}` holds a value that is not a finite number.'
+        if np.abs(values, dtype=float).max(initial=0) > LARGEST:
+            return (f'`{field}` holds a value beyond {LARGEST:g}. It must be '
+                    'in pixels of the image.')
         if field == 'bbox':
             if len(values) != 4:
                 return f'`bbox` must be x, y, width, height, got {ann[field]}.'
@@ -204,9 +243,13 @@ def _find_person_problem(ann: dict, for_training: bool) -> str:
                                    or ann['num_keypoints'] < 0):
         return ('`num_keypoints` must be the number of labeled keypoints, got '
                 f'{ann["num_keypoints"]}.')
+    if ann.get('iscrowd', 0) not in (0, 1):
+        return f'`iscrowd` must be 0 or 1, got {ann["iscrowd"]!r}.'
     if 'area' in ann:
-        if _number(ann['area']) is None:
-            return '`area` holds a value that is not a finite number.'
+        if _number(ann['area']) is None or ann['area'] > LARGEST**2:
+            return ('`area` must be a number of square pixels, got '
+                    f'{ann["area"]}: it is not finite or larger than any '
+                    'image.')
         # Nobody trains on crowds, unlabeled people and empty boxes.
         if for_training and ann['area'] <= 0 and not ann.get('iscrowd') \
                 and min(ann['bbox'][2:]) > 0 and _count_labeled(ann):
@@ -223,9 +266,11 @@ def _count_labeled(ann: dict) -> int:
 
 def _number(value) -> Optional[float]:
     """A finite number, or None if it is none."""
-    if isinstance(value, (int, float)) and math.isfinite(value):
-        return value
-    return None
+    try:
+        finite = isinstance(value, (int, float)) and math.isfinite(value)
+    except OverflowError:  # an integer that no float can hold
+        finite = False
+    return value if finite else None
 
 
 def _numbers(values: list) -> Optional[np.ndarray]:

@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from mmpose.datasets.datasets import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
 
-from .annotations import (check_annotations, complete_annotations,
+from .annotations import (check_annotations, complete_annotations, log_doubts,
                           read_annotations)
 from .metainfo import load_metainfo
 
@@ -122,6 +122,7 @@ class PoseImageDataset:
         check_annotations(content, dataset.ann_file, not dataset.test_mode,
                           self.class_agnostic)
         complete_annotations(content, self.class_agnostic)
+        log_doubts(content, dataset.ann_file, not dataset.test_mode)
         dataset._metainfo['CLASSES'] = content['categories']
 
         annotations: Dict[int, List[dict]] = defaultdict(list)
@@ -141,7 +142,14 @@ class PoseImageDataset:
             self._parse(ann, image) for image in images
             for ann in annotations[image['id']]
         ]
-        return dataset._get_bottomup_data_infos(instances, images)
+        infos = dataset._get_bottomup_data_infos(instances, images)
+        sizes = {
+            image['id']: (image['width'], image['height'])
+            for image in images
+        }
+        for info in infos:  # for LoadPoseImage to compare with the file
+            info['stated_size'] = sizes[info['img_id']]
+        return infos
 
     def _parse(self, ann: dict, image: dict) -> dict:
         """What the data set makes of an annotation."""

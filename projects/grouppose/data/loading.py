@@ -3,6 +3,7 @@ as an image viewer shows them anywhere else."""
 import io
 import struct
 import zlib
+from typing import Sequence
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from mmpose.datasets.transforms import LoadImage
 from mmpose.registry import TRANSFORMS
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+ORIENTATION = 0x0112  # EXIF tag; from 5 on, width and height trade places
 # What Pillow raises for files that are broken in one way or another.
 BROKEN = (OSError, EOFError, IndexError, SyntaxError, TypeError, ValueError,
           struct.error, zlib.error, Image.DecompressionBombError)
@@ -22,7 +24,10 @@ class LoadPoseImage(LoadImage):
     """MMPose's ``LoadImage`` with one clear error for a bad file.
 
     Images of a data set are decoded to BGR without following their EXIF
-    orientation, as the annotations of COCO want. Other images, which an
+    orientation, as the annotations of COCO want. If the annotation file says
+    another size than the image has, its keypoints are those of another
+    version of the image, and it is refused; width and height may be swapped,
+    as they are in CrowdPose's own files. Other images, which an
     inferencer passes by their path and which have no ``img_id``, are read
     with :func:`read_image`, so that poses are where a viewer shows people.
     An image that is passed as an array is taken as it is; a gray one gets
@@ -35,7 +40,9 @@ class LoadPoseImage(LoadImage):
 
     Raises:
         FileNotFoundError: If the file is missing.
-        ValueError: If it cannot be decoded, or an array is no image.
+        OSError: If it cannot be read.
+        ValueError: If it cannot be decoded, is not the image that was
+            annotated, or an array is no image.
     """
 
     def __init__(self, color_type: str = 'color_ignore_orientation', **kwargs):
@@ -54,7 +61,7 @@ class LoadPoseImage(LoadImage):
         path = results['img_path']
         try:
             # Not that of LoadImage, which makes all errors look the same.
-            return LoadImageFromFile.transform(self, results)
+            results = LoadImageFromFile.transform(self, results)
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f'{path}: image not found. Check `data_root` and '
@@ -65,6 +72,57 @@ class LoadPoseImage(LoadImage):
                 f'{path}: cannot be decoded as an image. Replace the file, '
                 'convert it to JPEG or PNG, or remove the image from the '
                 'annotation file.') from error
+        except OSError as error:
+            raise OSError(
+                f'{path}: cannot be read as an image '
+                f'({error.strerror or error}). Check `data_prefix` of the '
+                'data set and `file_name` in the annotation file.') from error
+        if results is not None:  # ignore_empty
+            self._check_size(results)
+        return results
+
+    def _check_size(self, results: dict) -> None:
+        """Refuse another version of the image than was annotated."""
+        path, size = results['img_path'], results['img'].shape[1::-1]
+        stated = results.get('stated_size', size)
+        if _alike(stated, size):
+            return
+        remedy = ('If the keypoints are in pixels of this file, correct '
+                  '`width` and `height`; otherwise put the image that was '
+                  'annotated in its place.')
+        if _alike(stated, size[::-1]):
+            if not _is_sideways(fileio.get(path, self.backend_args)):
+                return  # swapped by mistake, and not needed
+            remedy = ('It is turned by its EXIF orientation, which training '
+                      "does not follow. Save it upright, or set color_type="
+                      "'color' of LoadPoseImage.")
+        raise ValueError(
+            f'{path}: has {size[0]} x {size[1]} pixels, but `width` x '
+            f'`height` in the annotation file are {stated[0]:g} x '
+            f'{stated[1]:g}. {remedy}')
+
+
+def is_unicode(path: str) -> bool:
+    """Whether a path is UTF-8; OpenCV crashes when it is given another."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _alike(size: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether sizes are the same but for rounding."""
+    return all(abs(a - b) <= 1 + 0.005 * b for a, b in zip(size, other))
+
+
+def _is_sideways(content: bytes) -> bool:
+    """Whether a viewer shows an image file with its sides swapped."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return image.getexif().get(ORIENTATION, 1) >= 5
+    except BROKEN:  # OpenCV reads some files that Pillow does not
+        return False
 
 
 def read_image(path: str, backend_args: dict = None) -> np.ndarray:
@@ -83,6 +141,7 @@ def read_image(path: str, backend_args: dict = None) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        OSError: If it cannot be read.
         ValueError: If it cannot be decoded.
     """
     content = fileio.get(path, backend_args)

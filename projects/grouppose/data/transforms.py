@@ -14,6 +14,8 @@ from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmpose.registry import TRANSFORMS
 
+LONGEST = 20000  # pixels of a side after PoseResize without a limit
+
 
 @TRANSFORMS.register_module()
 class PoseInstanceFilter(BaseTransform):
@@ -117,7 +119,8 @@ class PoseResize(BaseTransform):
     Args:
         short_side (int | Sequence[int]): Length of the shorter side.
         max_size (int, optional): Length that the longer side should not
-            pass. Defaults to no limit.
+            pass. Defaults to one that only images much too long for any
+            network pass, whose pixels would fill the memory.
 
     Raises:
         ValueError: If a length is not positive.
@@ -129,7 +132,7 @@ class PoseResize(BaseTransform):
         if isinstance(short_side, int):
             short_side = [short_side]
         self.short_sides = list(short_side)
-        self.max_size = max_size
+        self.max_size = max_size or LONGEST
         lengths = self.short_sides + ([max_size] if max_size else [])
         if not self.short_sides or min(lengths) <= 0:
             raise ValueError(

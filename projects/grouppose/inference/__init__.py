@@ -10,13 +10,13 @@
 ``tools/infer.py`` does the same for folders, videos and cameras.
 """
 from ..data.loading import read_image
-from .model import load_model, predict, read_fitting_weights
+from .model import check_keypoints, load_model, predict, read_fitting_weights
 from .results import PictureFiles, PoseDrawer, ResultFile, coco_results
 from .sources import ImageFile, Video, Webcam, find_sources
 from .speed import prepare_for_inference
 
 __all__ = [
     'ImageFile', 'PictureFiles', 'PoseDrawer', 'ResultFile', 'Video', 'Webcam',
-    'coco_results', 'find_sources', 'load_model', 'predict',
+    'check_keypoints', 'coco_results', 'find_sources', 'load_model', 'predict',
     'prepare_for_inference', 'read_fitting_weights', 'read_image'
 ]

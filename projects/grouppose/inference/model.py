@@ -11,6 +11,8 @@ from mmpose.structures import PoseDataSample
 from torch import Tensor, nn
 
 from ..checkpoint import compare_with_model
+from ..codec import OKSKeypointCodec
+from ..config_file import errors_name, read_config
 from ..data.metainfo import load_metainfo
 from ..safe_loading import load_weights
 from .speed import prepare_for_inference
@@ -48,7 +50,7 @@ def load_model(config: Union[str, Config],
     """
     name = config if isinstance(config, str) else config.filename
     if isinstance(config, str):
-        config = Config.fromfile(config)
+        config = read_config(config)
     for field in ('model', 'test_dataloader'):
         if not config.get(field):
             raise ValueError(f'{name}: `{field}` is missing. Give the config '
@@ -62,10 +64,34 @@ def load_model(config: Union[str, Config],
                 'inside.')
     if device is None:
         device = get_device()
-    model = init_model(config, device=device)
+    with errors_name(name):
+        model = init_model(config, device=device)
+        model.dataset_meta = load_metainfo(dataset.metainfo)
+        check_keypoints(model, model.dataset_meta)
+        Compose(dataset.pipeline)  # as predict() will
     model.load_state_dict(read_fitting_weights(checkpoint, model, name))
-    model.dataset_meta = load_metainfo(dataset.metainfo)
     return prepare_for_inference(model) if prepare else model
+
+
+def check_keypoints(model: nn.Module, dataset_meta: dict) -> None:
+    """Refuse a data set of other keypoints than a model predicts.
+
+    Args:
+        model (nn.Module): The model.
+        dataset_meta (dict): Metainfo of the data set.
+
+    Raises:
+        ValueError: If their numbers differ.
+    """
+    codec = getattr(getattr(model, 'head', None), 'codec', None)
+    if not isinstance(codec, OKSKeypointCodec):
+        return
+    described = dataset_meta['num_keypoints']
+    if codec.num_keypoints != described:
+        raise ValueError(
+            f'the head predicts {codec.num_keypoints} keypoints, but '
+            f'`metainfo` of the data set describes {described}. Give '
+            'model.head.data_decoder and the data set the same metainfo.')
 
 
 def read_fitting_weights(checkpoint: str, model: nn.Module,

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from mmengine.structures import InstanceData
 
+from ..data.loading import is_unicode
 from ..visualization import PoseVisualizer, draw_poses
 from .sources import ImageFile, Source
 
@@ -34,7 +35,8 @@ class ResultFile:
             json.dumps(entry, ensure_ascii=False, allow_nan=False)
             for entry in entries
         ]
-        text = ',\n'.join(lines).encode()
+        # JSON escapes what a file name may have and UTF-8 has not.
+        text = ',\n'.join(lines).encode(errors='backslashreplace')
         if lines:
             text = (b'\n' if self._empty else b',\n') + text
             self._empty = False
@@ -151,18 +153,38 @@ class PictureFiles:
         """
         path = self._paths[source]
         if isinstance(source, ImageFile):
-            written = cv2.imwrite(path, picture)
-        else:
-            if source is not self._source:
-                self.close()
-                self._source = source
-                self._video = cv2.VideoWriter(path,
-                                              cv2.VideoWriter_fourcc(*'mp4v'),
-                                              source.fps, picture.shape[1::-1])
-            written = self._video.isOpened()
-            self._video.write(picture)
-        if not written:
-            raise OSError(f'{path} cannot be written')
+            self._write_image(path, picture)
+        elif not self._write_frame(path, source, picture):
+            raise OSError(f'{path} cannot be written as a video of '
+                          f'{source.fps:g} frames per second')
+
+    def _write_image(self, path: str, picture: np.ndarray) -> None:
+        """Write an image by Python: OpenCV takes not all names."""
+        done, content = cv2.imencode(osp.splitext(path)[1], picture)
+        if not done:
+            raise OSError(f'{path} cannot be written: '
+                          f'{picture.shape[1]} x {picture.shape[0]} pixels '
+                          'are too many for this format')
+        try:
+            with open(path, 'wb') as file:
+                file.write(content)
+        except OSError as error:
+            raise OSError(f'{path} cannot be written ({error.strerror})') \
+                from error
+
+    def _write_frame(self, path: str, source: Source,
+                     picture: np.ndarray) -> bool:
+        """Append to a video; answer whether that is possible."""
+        if not is_unicode(path):
+            return False
+        if source is not self._source:
+            self.close()
+            self._source = source
+            self._video = cv2.VideoWriter(path,
+                                          cv2.VideoWriter_fourcc(*'mp4v'),
+                                          source.fps, picture.shape[1::-1])
+        self._video.write(picture)
+        return self._video.isOpened()
 
     def close(self) -> None:
         """Finish the video that is being written, if any."""

@@ -8,7 +8,7 @@ from typing import Iterator, List, Optional, Sequence, Union
 import cv2
 import numpy as np
 
-from ..data.loading import read_image
+from ..data.loading import is_unicode, read_image
 
 # Files of these kinds are taken from a folder.
 IMAGE_SUFFIXES = ('.avif', '.bmp', '.gif', '.heic', '.heif', '.jfif', '.jp2',
@@ -53,15 +53,20 @@ class Video:
     @property
     def num_frames(self) -> Optional[int]:
         """int, optional: As the header says, None if it does not say."""
+        if not is_unicode(self.name):
+            return None
         return _count_frames(cv2.VideoCapture(self.name))
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yield the frames, BGR, uint8, (H, W, 3).
 
         Raises:
-            ValueError: If the file cannot be opened, has no frame rate, or
-                ends clearly before its header says.
+            ValueError: If the file cannot be opened, has no frame rate or no
+                frame, or ends clearly before its header says.
         """
+        if not is_unicode(self.name):
+            raise ValueError(f'{self.name}: OpenCV opens no video whose name '
+                             'is not UTF-8. Rename the file.')
         capture = cv2.VideoCapture(self.name)
         if not capture.isOpened():
             raise ValueError(f'{self.name}: cannot be opened as a video. '
@@ -75,6 +80,9 @@ class Video:
         for frame in _read_all(capture):
             yield frame
             count += 1
+        if not count:
+            raise ValueError(f'{self.name}: no frame can be decoded. Check '
+                             'the file, or convert it to MP4.')
         # Where the header only estimates, a frame more or less is no damage.
         if count < 0.99 * expected - 1:
             raise ValueError(f'{self.name}: ends after {count} of {expected} '

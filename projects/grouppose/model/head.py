@@ -54,8 +54,8 @@ class GroupPoseHead(TransformerHead):
             after :meth:`init_weights`, see MMEngine's ``initialize``.
 
     Raises:
-        ValueError: If the codec's person label is not a class of the head,
-            or widths or levels of the parts differ.
+        ValueError: If there are no queries, the codec's person label is not a
+            class of the head, or widths or levels of the parts differ.
     """
 
     default_init_cfg = None
@@ -73,6 +73,9 @@ class GroupPoseHead(TransformerHead):
                  num_classes: int = 2,
                  query_selection: ConfigDict = dict(type='PoseQuerySelection'),
                  init_cfg: OptConfigType = None):
+        if not isinstance(num_queries, int) or num_queries < 1:
+            raise ValueError('GroupPoseHead: num_queries must be a positive '
+                             f'integer, not {num_queries!r}.')
         super().__init__(
             encoder=encoder,
             decoder=decoder,

@@ -130,7 +130,7 @@ class KeypointFile:
         image_id = ann.get('image_id')
         image = dict(
             id=image_id if isinstance(image_id, int) else 0,
-            file_name='',
+            file_name='image',
             width=1,
             height=1)
         alone = dict(images=[image], annotations=[ann], categories=[])

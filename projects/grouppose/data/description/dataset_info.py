@@ -53,26 +53,30 @@ class DatasetInfo:
 
     def format(self) -> str:
         """The Python text of a file that ``metainfo.from_file`` may name."""
-        lines = ['dataset_info = dict(', f'    dataset_name={self.name!r},']
-        lines.append('    keypoint_info={')
+        lines = [
+            'dataset_info = dict(',
+            f'    dataset_name={_literal(self.name)},',
+            '    keypoint_info={',
+        ]
         for i, point in enumerate(self.keypoints):
             lines += [
                 f'        {i}:',
                 '        dict(',
-                f'            name={point.name!r},',
+                f'            name={_literal(point.name)},',
                 f'            id={i},',
                 f'            color={point.color},',
                 f'            type={point.body!r},',
-                f'            swap={point.swap!r}),',
+                f'            swap={_literal(point.swap)}),',
             ]
         lines += ['    },', '    skeleton_info={' + '},' * (not self.links)]
         for i, link in enumerate(self.links):
             ends = [self.keypoints[end] for end in link]
+            names = ', '.join(_literal(end.name) for end in ends)
             color = ends[0].color if ends[0].side == ends[1].side else MIDDLE
             lines += [
                 f'        {i}:',
                 '        dict(',
-                f'            link=({ends[0].name!r}, {ends[1].name!r}),',
+                f'            link=({names}),',
                 f'            id={i},',
                 f'            color={color}),',
             ]
@@ -83,10 +87,24 @@ class DatasetInfo:
             '    sigmas=[',
         ]
         lines += [
-            f'        {point.sigma},  # {point.name}: {point.source}'
+            f'        {point.sigma},  # {_comment(point.name)}: {point.source}'
             for point in self.keypoints
         ]
         return '\n'.join(lines + ['    ])', ''])
+
+
+def _literal(text: str) -> str:
+    """A text as Python, in which MMEngine finds nothing to replace.
+
+    What is written here will be executed, and names come from a file.
+    """
+    return repr(text).replace('{{', '{\\x7b')
+
+
+def _comment(text: str) -> str:
+    """A text that ends no comment, mostly as it is."""
+    is_plain = text.isprintable() and '{{' not in text
+    return text if is_plain else _literal(text)
 
 
 def describe_keypoints(file: KeypointFile,

@@ -38,7 +38,9 @@ class Description:
         folder.mkdir(parents=True, exist_ok=True)
         contents = dict(self.files, **{'report.md': self.report})
         for name, text in contents.items():
-            (folder / name).write_text(text)
+            # Names may hold what UTF-8 has not; JSON and Python escape it.
+            (folder / name).write_text(
+                text, encoding='utf-8', errors='backslashreplace')
         return [folder / name for name in contents]
 
 

@@ -8,10 +8,9 @@ import numpy as np
 from PIL import Image
 
 from ..annotations import KEYPOINT_FIELDS, check_annotations
+from ..loading import ORIENTATION
 from .coco_file import KeypointFile
 from .findings import Finding, found
-
-ORIENTATION = 0x0112  # EXIF tag; from 5 on, width and height trade places
 
 
 def check_file(file: KeypointFile,
