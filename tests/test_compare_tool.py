@@ -153,7 +153,9 @@ def test_resume(tool, drawn_config, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize('arguments, message', [
-    (['rtmo-s', '--repeats', '0'], '--repeats, --people and --batch-sizes'),
+    (['rtmo-s', '--repeats', '0'], '--repeats, --people, --batch-sizes'),
+    (['rtmo-s', '--size', '0', '9'], '--size and --threads must be 1'),
+    (['rtmo-s', '--threads', '0'], '--size and --threads must be 1'),
     (['rtmo-s', '--people', '0'], 'must be 1 or more'),
     (['rtmo-s', '--boxes', 'no.json'], 'no.json: no such file'),
     (['rtmo-s', '--data', 'no'], 'no such file or folder'),

@@ -1,7 +1,6 @@
 """Trainings that are compared: their configs, how they are run and read."""
 import json
 from argparse import Namespace
-from pathlib import Path
 
 import pytest
 from mmengine.config import Config
@@ -10,8 +9,9 @@ from test_tools_cli import load_tool
 
 from projects.grouppose.comparison import trainings
 from projects.grouppose.comparison.curves import draw_curves
-from projects.grouppose.comparison.trainings import (Training, read_curve,
-                                                     train_all)
+from projects.grouppose.comparison.trainings import (Training,
+                                                     count_parameters,
+                                                     read_curve, train_all)
 from projects.grouppose.data.drawn_people import draw_dataset
 from projects.grouppose.model.decoder import SCHEMES
 
@@ -48,6 +48,8 @@ def run_briefly(training):
     runner = Runner.from_cfg(cfg)
     runner.train()
     assert runner.iter == 2
+    parameters = sum(x.numel() for x in runner.model.parameters())
+    assert count_parameters(training) == parameters
     return runner.val()
 
 
@@ -55,7 +57,7 @@ def run_briefly(training):
     'Group Pose',
     'RTMO',
     'RTMPose',
-    pytest.param('ViTPose', id='ViTPose'),
+    'ViTPose',
     'RTMDet',
 ])
 def test_every_method_trains_and_evaluates(name, out, compare_training):
@@ -182,8 +184,19 @@ def test_curve_of_a_resumed_run(tmp_path):
     assert read_curve(tmp_path, 'AP') == [(1, 0.1), (2, 0.3)]
 
 
+def test_training_without_its_last_evaluation(compare_attention, tmp_path):
+    training = make_training(tmp_path / 'a', by_epoch=False, max_iters=4)
+    log = training.folder / 'time' / 'vis_data' / 'scalars.json'
+    log.parent.mkdir(parents=True)
+    log.write_text(json.dumps({'coco/AP': 0.1, 'step': 2}))
+    find = compare_attention.find_failure
+    assert find(training, {}, 2) is None
+    assert 'cut in its last evaluation: remove' in find(training, {}, 4)
+    assert find(training, {str(training.folder): 'bad'}, 4) == 'bad'
+
+
 def test_curves_are_drawn(tmp_path):
-    path = Path(tmp_path / 'curves.png')
+    path = tmp_path / 'curves.png'
     draw_curves(
         dict(one=[[(1, 0.1), (2, 0.2)]], two=[[(1, 0.1)], [(1, 0.3)]]),
         'epoch', 'AP', path)

@@ -83,9 +83,10 @@ def parse_args(
     args = parser.parse_args(argv)
 
     numbers = [args.repeats, *args.people, *args.batch_sizes]
-    if min(numbers) < 1 or args.warmup < 0:
-        parser.error('--repeats, --people and --batch-sizes must be 1 or '
-                     'more, --warmup 0 or more')
+    numbers += [*(args.size or ()), args.threads or 1]
+    if min(numbers) < 1 or args.warmup < 0 or args.threads == 0:
+        parser.error('--repeats, --people, --batch-sizes, --size and '
+                     '--threads must be 1 or more, --warmup 0 or more')
     if args.device == 'cuda' and not torch.cuda.is_available():
         parser.error('--device cuda: no GPU is visible')
     check_files(parser, args)

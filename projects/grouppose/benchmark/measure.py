@@ -231,7 +231,7 @@ def shorten(error: Exception) -> str:
     first, *_ = text.strip().splitlines() or ['']
     kind = type(error).__name__
     if kind == 'RuntimeError':
-        return first[:100]
+        return first[:100] or kind
     return f'{kind}: {first}'[:100]
 
 

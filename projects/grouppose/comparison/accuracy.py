@@ -136,6 +136,8 @@ def _run_test(config: Config, checkpoint: str, stem: Path,
               device: str) -> dict:
     """Run tools/test.py; return its metrics without the prefix.
 
+    Of metrics with the same name, it is that of the first evaluator.
+
     Raises:
         RuntimeError: If it fails, with the last line of its log.
     """
@@ -161,7 +163,7 @@ def _run_test(config: Config, checkpoint: str, stem: Path,
     if process.returncode:
         lines = log_file.read_text().strip().splitlines() or ['killed']
         raise RuntimeError(f'see {log_file.name}: {lines[-1]}')
-    return {
-        name.rpartition('/')[2]: float(value)
-        for name, value in mmengine.load(metrics_file).items()
-    }
+    metrics = {}
+    for name, value in mmengine.load(metrics_file).items():
+        metrics.setdefault(name.rpartition('/')[2], float(value))
+    return metrics

@@ -47,7 +47,8 @@ def draw_accuracy(content: dict) -> Optional[plt.Figure]:
     """
     by_label = {series.label: series for series in series_by_people(content)}
     points = [(row['method'], row['boxes'] == 'true', row['metrics']['AP'],
-               True) for row in content['accuracy'] if 'metrics' in row]
+               True) for row in content['accuracy']
+              if 'AP' in row.get('metrics', {})]
     if content['settings'].get('size') is None:
         points += [(row['method'], False, row['published_ap'], False)
                    for row in content['facts'] if row.get('published_ap')]

@@ -188,12 +188,19 @@ def _metainfo_of(config: Config) -> ConfigDict:
     return dataset.get('metainfo') or DATASETS.get(dataset.type).METAINFO
 
 
+def _test_cfg(config: Config) -> dict:
+    """What a model does with its outputs, of a detector with two stages the
+    second."""
+    test_cfg = config.model.get('test_cfg') or {}
+    return test_cfg.get('rcnn', test_cfg)
+
+
 def _describe_nms(config: Config) -> str:
     """How people who are found twice are removed."""
-    test_cfg = config.model.get('test_cfg') or {}
-    of_boxes = test_cfg.get('rcnn', test_cfg).get('nms')
-    if of_boxes:  # of a detector, whose metric has none
-        return f'NMS {of_boxes.iou_threshold}'
+    test_cfg = _test_cfg(config)
+    if config.get('default_scope') == 'mmdet':  # whose metric has none
+        of_boxes = test_cfg.get('nms')
+        return f'NMS {of_boxes.iou_threshold}' if of_boxes else 'none'
     steps = []
     if test_cfg.get('nms_thr', 1) < 1:
         steps.append(f'NMS {test_cfg.nms_thr}')
@@ -202,18 +209,18 @@ def _describe_nms(config: Config) -> str:
     evaluators = config.test_evaluator
     if isinstance(evaluators, dict):
         evaluators = [evaluators]
-    for metric in evaluators:
-        mode = metric.get('nms_mode', 'oks_nms')
-        if mode != 'none' and metric.type.endswith('CocoMetric'):
-            kind = 'OKS' if mode == 'oks_nms' else 'soft OKS'
-            steps.append(f'{kind}-NMS {metric.get("nms_thr", 0.9)} in the '
-                         'metric')
+    # The first one tells the AP.
+    metric = next((x for x in evaluators if x.type.endswith('CocoMetric')), {})
+    mode = metric.get('nms_mode', 'oks_nms')
+    if metric and mode != 'none':
+        kind = 'OKS' if mode == 'oks_nms' else 'soft OKS'
+        steps.append(f'{kind}-NMS {metric.get("nms_thr", 0.9)} in the metric')
     return ', '.join(steps) or 'none'
 
 
 def _score_threshold(config: Config) -> Optional[float]:
     """Least score of a person, None if all are kept."""
-    test_cfg = config.model.get('test_cfg') or {}
+    test_cfg = _test_cfg(config)
     head = config.model.get('head') or {}
     if head.get('type') == 'DEKRHead':
         return head.decoder.get('decode_thr', 0.01)

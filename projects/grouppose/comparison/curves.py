@@ -16,7 +16,7 @@ def draw_curves(curves: Dict[str, List[List[Tuple[int, float]]]], steps: str,
 
     Args:
         curves (dict[str, list]): Runs by name, each a list of step and
-            metric. Runs of a name have the same steps.
+            metric, from 0 to 1. Runs of a name have the same steps.
         steps (str): What a step is, e.g. 'epoch'.
         metric (str): Name of the metric.
         path (Path): Picture to write.
@@ -24,7 +24,7 @@ def draw_curves(curves: Dict[str, List[List[Tuple[int, float]]]], steps: str,
     figure, axis = plt.subplots(figsize=(8, 4.5))
     for name, runs in curves.items():
         places = [step for step, _ in runs[0]]
-        values = [[value for _, value in at] for at in zip(*runs)]
+        values = [[100 * value for _, value in at] for at in zip(*runs)]
         line, = axis.plot(
             places, [statistics.median(at) for at in values],
             marker='.',
@@ -35,7 +35,7 @@ def draw_curves(curves: Dict[str, List[List[Tuple[int, float]]]], steps: str,
                 color=line.get_color(),
                 alpha=0.15,
                 linewidth=0)
-    axis.set(xlabel=steps, ylabel=metric, ylim=(0, None))
+    axis.set(xlabel=steps, ylabel=f'{metric} (%)', ylim=(0, None))
     axis.grid(alpha=0.3)
     axis.legend(loc='center left', bbox_to_anchor=(1, 0.5))
     figure.savefig(path, dpi=100, bbox_inches='tight')

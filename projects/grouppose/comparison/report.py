@@ -21,8 +21,8 @@ shows how far to trust a difference.
 
 A time is from the image as an array in main memory to poses as numpy arrays;
 decoding image files is not in it. A top-down method takes each person as an
-image of its own: "NAME" has the boxes given for nothing, "NAME + detector"
-has to find them first, as whole-image methods do.
+image of its own, up to 64 at a time: "NAME" has the boxes given for nothing,
+"NAME + detector" has to find them first, as whole-image methods do.
 {images}
 
 Weights are random where no checkpoint is given. They find people where there
@@ -44,6 +44,9 @@ named, in percent as all others, and of the size that was published.
 PEOPLE = """
 One image at a time. The methods of a column took turns; noise that lasts may
 differ between columns.
+The number of people is that of the boxes that top-down methods get, those of
+the image again and again. Whole-image methods get the same image in every
+column.
 """
 CROSSING = """
 The number of people in an image from which the whole-image method of the
@@ -189,9 +192,11 @@ class Comparison:
 
 def _differences(old: dict, new: dict) -> List[str]:
     """What must be the same to go on, but is not."""
-    pairs = [(name, old[part][name], new[part][name])
-             for part, names in (('settings', new['settings']),
-                                 ('machine', SAME_MACHINE)) for name in names]
+    # Methods that could not be read before, and now can, or the reverse.
+    pairs = [('methods', list(old['kinds']), list(new['kinds']))]
+    pairs += [(name, old[part][name], new[part][name])
+              for part, names in (('settings', new['settings']),
+                                  ('machine', SAME_MACHINE)) for name in names]
     return [
         f'{name} {before}, not {now}' for name, before, now in pairs
         if before != now

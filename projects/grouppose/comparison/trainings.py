@@ -10,9 +10,10 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from tqdm import tqdm
 
-from ..checkpoint import load_ours
+from ..benchmark.methods import build_model
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -126,9 +127,11 @@ def evaluate(training: Training,
 
 
 def count_parameters(training: Training) -> int:
-    """Numbers in the checkpoint of a finished training."""
-    weights = load_ours(str(training.checkpoint))
-    return sum(weight.numel() for weight in weights.values())
+    """Numbers in the model that can be learned, not its buffers."""
+    config = training.config
+    init_default_scope(config.default_scope)
+    model = build_model(config, training.name, None, 'cpu')
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def run_tool(tool: str, arguments: Sequence, log: Path,
@@ -137,7 +140,8 @@ def run_tool(tool: str, arguments: Sequence, log: Path,
 
     Args:
         tool (str): Its file name.
-        arguments (Sequence): Its arguments.
+        arguments (Sequence): Its arguments. Paths may be relative to the
+            current folder; it runs in the root of the repository.
         log (Path): Where its output is added.
         threads (int): CPU threads.
 
@@ -146,10 +150,10 @@ def run_tool(tool: str, arguments: Sequence, log: Path,
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
+    given = [str(x.resolve() if isinstance(x, Path) else x) for x in arguments]
     with log.open('a') as file:
         code = subprocess.run(
-            [sys.executable, '-W', 'ignore', ROOT / 'tools' / tool] +
-            [str(argument) for argument in arguments],
+            [sys.executable, '-W', 'ignore', ROOT / 'tools' / tool, *given],
             cwd=ROOT,
             env=environment,
             stdout=file,
