@@ -147,9 +147,19 @@ def test_turns():
     cases = dict(
         a=lambda: order.append('a'), b=fail, c=lambda: order.append('c'))
     results = take_turns(cases, repeats=2, warmup=1)
-    assert ''.join(order) == 'abcacac'
+    turns = [order[:3], order[3:5], order[5:]]
+    assert list(map(sorted, turns)) == [['a', 'b', 'c'], *2 * [['a', 'c']]]
     assert [len(results['a']), len(results['c'])] == [2, 2]
     assert isinstance(results['b'], ValueError)
+
+    # By chance who comes after whom, but in every run alike.
+    runs = []
+    for _ in range(2):
+        order.clear()
+        take_turns(dict(a=cases['a'], c=cases['c']), repeats=9, warmup=0)
+        runs.append(''.join(order))
+    assert runs[0] == runs[1] and runs[0].count('ac') > 1
+    assert any(runs[0][i:i + 2] == 'ca' for i in range(0, 18, 2))
 
 
 def test_tables():

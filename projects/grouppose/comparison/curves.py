@@ -8,6 +8,7 @@ import matplotlib
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.ticker import MaxNLocator  # noqa: E402
 
 
 def draw_curves(curves: Dict[str, List[List[Tuple[int, float]]]], steps: str,
@@ -36,6 +37,7 @@ def draw_curves(curves: Dict[str, List[List[Tuple[int, float]]]], steps: str,
                 alpha=0.15,
                 linewidth=0)
     axis.set(xlabel=steps, ylabel=f'{metric} (%)', ylim=(0, None))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.grid(alpha=0.3)
     axis.legend(loc='center left', bbox_to_anchor=(1, 0.5))
     figure.savefig(path, dpi=100, bbox_inches='tight')
