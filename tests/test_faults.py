@@ -1,21 +1,25 @@
 """What a run leaves behind when the disk is full, when it is killed while it
 saves, and when numbers stop being numbers."""
+import errno
 import multiprocessing
 import os
 import random
+import stat
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS, OPTIM_WRAPPERS
 
 from projects.grouppose.safe_loading import load_from_run
+from projects.grouppose.safe_mmengine import executing_nothing
 from projects.grouppose.whole_checkpoints import WholeFileBackend
 
 pytestmark = pytest.mark.usefixtures('unformatted_configs')
@@ -96,6 +100,22 @@ def test_the_old_best_checkpoint_goes_last(drawn_config, tmp_path):
     assert hub['runtime_info']['best_score'] == 0.2
 
 
+def test_publishing(drawn_config, tmp_path):
+    """What is published has all that was asked for."""
+    runner = make_runner(
+        drawn_config, tmp_path, **{
+            'train_cfg.max_epochs': 1,
+            'default_hooks.checkpoint.published_keys': ['meta', 'state_dict']
+        })
+    with executing_nothing():  # as in tools/train.py
+        runner.train()
+    saved = load_from_run(str(tmp_path / 'epoch_1.pth'), 'cpu')
+    path, = tmp_path.glob('epoch_1-*.pth')
+    published = load_from_run(str(path), 'cpu')
+    assert published.keys() == {'meta', 'state_dict'}
+    np.testing.assert_equal(published['meta'], saved['meta'])
+
+
 @needs_full_device
 def test_full_disk(drawn_config, tmp_path):
     """The error says so, and the run goes on once there is room."""
@@ -133,6 +153,20 @@ def test_folder_that_may_not_be_written(tmp_path):
         WholeFileBackend().put(b'', tmp_path / 'file/epoch_1.pth')
 
 
+def test_disks_that_sync_no_folders(tmp_path, monkeypatch):
+    """Some network disks refuse it."""
+    sync = os.fsync
+
+    def sync_files(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, 'Invalid argument')
+        sync(descriptor)
+
+    monkeypatch.setattr(os, 'fsync', sync_files)
+    WholeFileBackend().put(b'new', tmp_path / 'last_checkpoint')
+    assert (tmp_path / 'last_checkpoint').read_bytes() == b'new'
+
+
 def write_forever(path, size):
     """Write files of equal bytes until killed."""
     for i in range(1000000):
@@ -165,21 +199,28 @@ def test_killed_while_writing(tmp_path):
 
 @HOOKS.register_module(force=True)
 class SpoilGradients(Hook):
-    """Makes the loss of some iterations NaN, by a label that is none.
+    """Makes the loss of some iterations NaN.
 
     Args:
         iterations (Sequence[int]): Which ones, from 0.
+        what (str): 'labels' or 'image', of which no value is a number.
     """
 
-    def __init__(self, iterations):
+    def __init__(self, iterations, what):
         self.iterations = iterations
+        self.what = what
         self.images, self.batches = [], []
 
     def before_train_iter(self, runner, batch_idx, data_batch):
         self.batches.append(
             {sample.img_path
              for sample in data_batch['data_samples']})
-        if runner.iter in self.iterations:
+        if runner.iter not in self.iterations:
+            return
+        if self.what == 'image':
+            image = data_batch['inputs'][0]
+            data_batch['inputs'][0] = image.float() * float('nan')
+        else:
             samples = [
                 sample for sample in data_batch['data_samples']
                 if len(sample.gt_instance_labels.keypoint_labels)
@@ -206,26 +247,30 @@ class KeepWeights(Hook):
         ])
 
 
-def spoil(config, work_dir, iterations, **options):
+def spoil(config, work_dir, iterations, what='labels', **options):
     """A run with some spoiled iterations, and what watches it."""
     runner = make_runner(config, work_dir, **{
         'train_cfg.max_epochs': 2,
         **options
     })
-    hooks = SpoilGradients(iterations), KeepWeights()
+    hooks = SpoilGradients(iterations, what), KeepWeights()
     for hook in hooks:
         runner.register_hook(hook, priority='HIGHEST')
     return runner, *hooks
 
 
-def test_nan_stops_the_run(drawn_config, tmp_path):
+@pytest.mark.parametrize('what', ['labels', 'image'])
+def test_nan_stops_the_run(drawn_config, tmp_path, what):
     """Before any harm is done, and with the image's name."""
-    runner, spoiled, kept = spoil(drawn_config, tmp_path, [4])
+    runner, spoiled, kept = spoil(drawn_config, tmp_path, [4], what)
     with pytest.raises(FloatingPointError) as error:
         runner.train()
     assert 'Epoch 2, iteration 5, images: ' in str(error.value)
-    assert f'not finite: {spoiled.images[0]}.' in str(error.value)
-    assert str(error.value).count('.jpg') == 4 + 1
+    assert all(image in str(error.value) for image in spoiled.batches[4])
+    for image in spoiled.images:
+        assert f'not finite: {image}.' in str(error.value)
+    assert str(error.value).count('.jpg') == 4 + len(spoiled.images)
+    assert len(spoiled.images) == (what == 'labels')
     assert torch.equal(
         kept.weights[3],
         torch.cat([p.detach().flatten() for p in runner.model.parameters()]))
@@ -291,10 +336,19 @@ class ScalingOptimWrapper(OptimWrapper):
 
 
 def test_overflow_is_left_to_the_loss_scaler(drawn_config, tmp_path):
-    runner, _, kept = spoil(drawn_config, tmp_path, [1, 2],
-                            **{'optim_wrapper.type': 'ScalingOptimWrapper'})
+    runner, spoiled, kept = spoil(
+        drawn_config, tmp_path, [1, 2],
+        **{'optim_wrapper.type': 'ScalingOptimWrapper'})
+    part = tmp_path / 'epoch_1.pth.part'
+    part.touch()  # of a run that was killed
     runner.train()
+    assert not part.exists()
     assert runner.optim_wrapper.scale == 16384
+    log, = tmp_path.glob('*/*.log')
+    left_out = log.read_text().split('left out by the loss scaler')[1:]
+    assert len(left_out) == 2
+    for text, image in zip(left_out, spoiled.images):
+        assert image in text.splitlines()[0]
     assert torch.equal(kept.weights[2], kept.weights[0])
     assert not torch.equal(kept.weights[3], kept.weights[2])
 
@@ -316,3 +370,9 @@ def test_overflow_that_never_ends(drawn_config, tmp_path):
 def test_impossible_guard(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         HOOKS.build(dict(type='GradientGuardHook', **arguments))
+
+
+def test_several_optimizers():
+    runner = SimpleNamespace(optim_wrapper=OptimWrapperDict())
+    with pytest.raises(ValueError, match='gradient_guard=None'):
+        HOOKS.build(dict(type='GradientGuardHook')).before_train(runner)

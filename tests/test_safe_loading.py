@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.optim import MultiStepLR
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.utils import digit_version
 from test_tools_cli import TOOLS, load_tool
@@ -169,6 +170,7 @@ def test_missing_files(tmp_path, read):
 def make_run() -> dict:
     """What MMEngine saves of a run, with all kinds of values in it."""
     losses = HistoryBuffer()
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1)
     for loss in (3, 1.5):
         losses.update(loss, 2)
     return dict(
@@ -185,6 +187,7 @@ def make_run() -> dict:
             log_scalars=collections.OrderedDict(loss=losses),
             runtime_info=dict(best=np.float64(0.5), step=np.int64(3))),
         optimizer=dict(state={0: dict(exp_avg=torch.ones(2))}),
+        param_schedulers=[MultiStepLR(optimizer, [3, 5]).state_dict()],
         state_dict=collections.OrderedDict(WEIGHTS))
 
 
@@ -217,6 +220,7 @@ def test_runs_are_read(tmp_path, read, legacy):
     assert losses.statistics('mean', 1) == 0.75
     assert losses.statistics('min') == 1.5 and losses.current() == 1.5
     torch.testing.assert_close(back['optimizer'], run['optimizer'])
+    assert back['param_schedulers'] == run['param_schedulers']
     torch.testing.assert_close(back['state_dict'], run['state_dict'])
 
 

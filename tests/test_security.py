@@ -174,9 +174,14 @@ def test_all_that_mmengine_loads_is_read_safely(tmp_path, harm, monkeypatch):
     url = path.as_uri()
     monkeypatch.setitem(safe_mmengine.ZOOS, 'torchvision://',
                         lambda: dict(net=url))
+    classifier = {f'backbone.{name}': w for name, w in weights.items()}
+    torch.save(dict(state_dict=classifier, args=harm), tmp_path / 'b.pth')
+    monkeypatch.setitem(safe_mmengine.ZOOS, 'mmcls://',
+                        lambda: dict(net=(tmp_path / 'b.pth').as_uri()))
+    monkeypatch.setenv('HOME', str(tmp_path))
     find = CheckpointLoader._get_checkpoint_loader
     with safe_mmengine.executing_nothing():
-        for name in (str(path), 'torchvision://net'):
+        for name in (str(path), '~/a.pth', 'torchvision://net', 'mmcls://net'):
             torch.nn.init.zeros_(model.weight)
             load_checkpoint(model, name)
             assert (model.weight == 1).all()
@@ -185,6 +190,8 @@ def test_all_that_mmengine_loads_is_read_safely(tmp_path, harm, monkeypatch):
         with pytest.raises(ValueError, match='other: .* There are: net'):
             load_checkpoint(model, 'torchvision://other')
     assert find('a.pth') is load_from_local
+    for name in ('torchvision://net', 's3://bucket/a.pth', str(path)):
+        assert safe_mmengine.fetch(name) == name  # left to who knows it
     loaded = safe_mmengine.load_from_url(url)
     assert loaded['state_dict'].keys() == weights.keys()
     assert (tmp_path / 'cache/hub/checkpoints/a.pth').exists()

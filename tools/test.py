@@ -78,7 +78,8 @@ def check_fit(parser, args, runner):
     if isinstance(getattr(model, 'head', None), GroupPoseHead):
         try:
             file = safe_mmengine.fetch(args.checkpoint)
-            read_fitting_weights(file, model, args.config)
+            if '://' not in file:
+                read_fitting_weights(file, model, args.config)
             with errors_name(args.config):
                 dataset = runner.test_loop.dataloader.dataset
                 check_keypoints(model, dataset.metainfo)
@@ -91,7 +92,7 @@ def main(argv=None):
     cfg = launch.load_config(parser, args)
     apply_arguments(args, cfg)
     launch.prepare_processes(parser, cfg)
-    with errors_name(args.config):
+    with errors_name(args.config), safe_mmengine.executing_nothing():
         runner = Runner.from_cfg(cfg)
     check_fit(parser, args, runner)
     with safe_mmengine.executing_nothing():

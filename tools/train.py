@@ -34,7 +34,8 @@ class Runner(mmengine.runner.Runner):
         if self._load_from is not None and not self._resume:
             self._load_from = safe_mmengine.fetch(self._load_from)
             model = self._own_model()
-            if isinstance(getattr(model, 'head', None), GroupPoseHead):
+            is_ours = isinstance(getattr(model, 'head', None), GroupPoseHead)
+            if is_ours and '://' not in self._load_from:
                 safe_mmengine.check_start(self._load_from, model)
         super().load_or_resume()
 
@@ -147,7 +148,7 @@ def train(args, cfg):
         OSError: If a file is missing or cannot be read.
         ValueError: If something does not fit; the message names the file.
     """
-    with errors_name(args.config):
+    with errors_name(args.config), safe_mmengine.executing_nothing():
         runner = Runner.from_cfg(cfg)
     runner.train()
 

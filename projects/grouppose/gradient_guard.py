@@ -22,8 +22,9 @@ class GradientGuardHook(Hook):
     all of them decide the same.
 
     In float16, an overflow is normal: the loss scaler leaves the step out and
-    lowers its scale. This hook lets it, and steps in only if that does not
-    help ``max_skips`` times in a row.
+    lowers its scale. This hook lets it, logs the images, and steps in only if
+    that does not help ``max_skips`` times in a row. So in float16 a label that
+    is NaN is left out with a warning, too.
 
     A step that is skipped changes neither weights nor the optimizer's state.
     Statistics of batch normalization, if it is trained at all, change in the
@@ -39,7 +40,8 @@ class GradientGuardHook(Hook):
 
     Raises:
         FloatingPointError: In training, as said above.
-        ValueError: If an argument is not one of those.
+        ValueError: If an argument is not one of those, or there are several
+            optimizers.
     """
 
     def __init__(self, action: str = 'stop', max_skips: int = 20):
@@ -56,9 +58,15 @@ class GradientGuardHook(Hook):
         """Have the optimizer ask before each of its steps."""
         self._samples: List = []
         self._skips = 0
+        self._asked = False
         self._runner = runner
-        self._handle = runner.optim_wrapper.optimizer.register_step_pre_hook(
-            self._before_step)
+        optimizer = getattr(runner.optim_wrapper, 'optimizer', None)
+        if optimizer is None:
+            raise ValueError(
+                'GradientGuardHook: watches one optimizer, but optim_wrapper '
+                'has several. Take the hook out of the config: '
+                'default_hooks.gradient_guard=None.')
+        self._handle = optimizer.register_step_pre_hook(self._before_step)
 
     def after_train(self, runner: Runner) -> None:
         """Leave the optimizer as it was."""
@@ -69,7 +77,7 @@ class GradientGuardHook(Hook):
         """Remember what the next step is computed from: several batches, if
         gradients are accumulated."""
         self._samples += data_batch['data_samples']
-        self._updated = False
+        self._updated = self._asked = False
 
     def after_train_iter(self,
                          runner: Runner,
@@ -80,6 +88,10 @@ class GradientGuardHook(Hook):
         if not runner.optim_wrapper.should_update():
             return
         self._skips = 0 if self._updated else self._skips + 1
+        if not self._asked:
+            print_log(
+                'Step left out by the loss scaler: a gradient is not finite. '
+                f'{self._describe()}', 'current', logging.WARNING)
         if self._skips > self.max_skips:
             self._stop(f'{self._skips} steps in a row were left out. ')
         self._samples.clear()
@@ -89,6 +101,7 @@ class GradientGuardHook(Hook):
 
         It is not called where a loss scaler leaves the step out.
         """
+        self._asked = True
         if getattr(optimizer, 'found_inf', None) is not None:
             # Fused optimizers do the loss scaler's part themselves.
             self._updated = not optimizer.found_inf.item()

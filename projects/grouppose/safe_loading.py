@@ -8,7 +8,7 @@ read. To resume a run, which needs all of its state, what MMEngine writes is
 resolved, too, and a file that names anything else is refused.
 """
 import pickle
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from types import SimpleNamespace
 from typing import Callable, Dict, Union
 
@@ -47,6 +47,7 @@ _rebuild_array = np.empty(0).__reduce__()[0]
 _rebuild_number = np.float64().__reduce__()[0]
 ALLOWED_IN_RUNS = {
     **ALLOWED,
+    ('collections', 'Counter'): Counter,  # milestones of MultiStepLR
     ('numpy', 'ndarray'): np.ndarray,
     ('numpy', 'dtype'): np.dtype,
     ('numpy.core.multiarray', '_reconstruct'): _rebuild_array,

@@ -33,12 +33,14 @@ def fetch(name: str) -> str:
         name (str): Address or file.
 
     Returns:
-        str: The file.
+        str: The file. A name that is neither, such as
+        ``torchvision://resnet50`` or one on s3, stays as it is.
     """
-    if '://' not in name:
+    address = urlparse(name)
+    if address.scheme not in ('http', 'https', 'file'):
         return name
     folder = osp.join(torch.hub.get_dir(), 'checkpoints')
-    path = osp.join(folder, osp.basename(urlparse(name).path))
+    path = osp.join(folder, osp.basename(address.path))
     # The first process downloads; others may be on another machine.
     for is_my_turn in (get_rank() == 0, get_rank() != 0):
         if is_my_turn and not osp.exists(path):
@@ -46,6 +48,14 @@ def fetch(name: str) -> str:
             torch.hub.download_url_to_file(name, path)
         barrier()
     return path
+
+
+def load_from_local(path: str, map_location: MapLocation = None) -> dict:
+    """Read the weights of a checkpoint, whose path may start with ``~``.
+
+    Args, returns and raises: see :func:`load_from_file`.
+    """
+    return load_from_file(osp.expanduser(path), map_location)
 
 
 def load_from_url(url: str, map_location: MapLocation = None) -> dict:
@@ -63,14 +73,19 @@ def load_from_zoo(name: str, map_location: MapLocation = None) -> dict:
     """
     zoo, _, key = name.partition('://')
     urls = ZOOS[f'{zoo}://']()
+    if 'mmlab' in zoo:
+        key = mmengines.get_deprecated_model_names().get(key, key)
     if key not in urls:
         raise ValueError(f'{name}: there are no weights of this name. There '
                          f'are: {", ".join(sorted(urls))}.')
-    return load_from_url(urls[key], map_location)
+    content = load_from_url(urls[key], map_location)
+    if zoo == 'mmcls':  # of the backbone of a classifier
+        content = mmengines._process_mmcls_checkpoint(content)
+    return content
 
 
 SAFE = {
-    '': load_from_file,
+    '': load_from_local,
     'http://': load_from_url,
     'https://': load_from_url,
     **dict.fromkeys(ZOOS, load_from_zoo)
@@ -87,7 +102,7 @@ def executing_nothing(**loaders: Callable) -> Iterator[None]:
     Args:
         loaders (Callable): ``file`` may be another reader of local files.
     """
-    safe = dict(SAFE, **{'': loaders.get('file', load_from_file)})
+    safe = dict(SAFE, **{'': loaders.get('file', load_from_local)})
     find = CheckpointLoader._get_checkpoint_loader
     before = {prefix: find(prefix) for prefix in safe}
     _register(safe)

@@ -13,6 +13,9 @@ from mmengine.runner import Runner
 from mmengine.utils import mkdir_or_exist
 from mmpose.registry import HOOKS
 
+from .safe_loading import load_from_run
+from .safe_mmengine import executing_nothing
+
 BACKEND = 'local_whole_files'
 
 
@@ -59,14 +62,16 @@ register_backend(BACKEND, WholeFileBackend, force=True)
 
 
 def _write_back(folder: str) -> None:
-    """Have the disk know the names in a folder, where systems allow it."""
+    """Have the disk know the names in a folder, where systems allow it: some
+    network disks do not, and the files themselves are on the disk anyway."""
     if os.name != 'posix':
         return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _room(folder: str, needed: int) -> str:
@@ -96,13 +101,18 @@ class WholeCheckpointHook(CheckpointHook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Write through :class:`WholeFileBackend`."""
+        """Write through :class:`WholeFileBackend`, and remove the parts of
+        files that a killed run has left."""
         super().before_train(runner)
         if self.file_client_args is None and isinstance(
                 self.file_backend, LocalBackend):
             self.backend_args = dict(backend=BACKEND)
             self.file_backend = get_file_backend(
                 self.out_dir, backend_args=self.backend_args)
+            if is_main_process():
+                for path in Path(self.out_dir).glob('*.pth.part'):
+                    if path.is_file():
+                        path.unlink()
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int,
                                    meta: dict) -> None:
@@ -152,6 +162,12 @@ class WholeCheckpointHook(CheckpointHook):
         for path in outdated:
             if path not in kept:
                 remove(path)
+
+    def after_train(self, runner: Runner) -> None:
+        """Publish, see ``published_keys``: all that the run has saved is read
+        for that, not only the weights."""
+        with executing_nothing(file=load_from_run):
+            super().after_train(runner)
 
     def _path(self, step: int) -> str:
         """Where the checkpoint of an epoch or iteration is."""

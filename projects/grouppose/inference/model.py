@@ -15,6 +15,7 @@ from ..codec import OKSKeypointCodec
 from ..config_file import errors_name, read_config
 from ..data.metainfo import load_metainfo
 from ..safe_loading import load_weights
+from ..safe_mmengine import executing_nothing
 from .speed import prepare_for_inference
 
 CONVERTER = 'tools/model_converters/official_to_mmpose.py'
@@ -64,7 +65,7 @@ def load_model(config: Union[str, Config],
                 'inside.')
     if device is None:
         device = get_device()
-    with errors_name(name):
+    with errors_name(name), executing_nothing():
         model = init_model(config, device=device)
         model.dataset_meta = load_metainfo(dataset.metainfo)
         check_keypoints(model, model.dataset_meta)
