@@ -8,7 +8,6 @@ import argparse
 import sys
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -16,12 +15,10 @@ sys.path.insert(0, str(ROOT))
 
 # flake8: noqa: E402
 from projects.grouppose.benchmark.tables import Results, spread
-from projects.grouppose.checkpoint import load_ours
 from projects.grouppose.comparison.curves import draw_curves
-from projects.grouppose.comparison.trainings import (Training,
+from projects.grouppose.comparison.trainings import (Training, add_arguments,
                                                      count_parameters,
-                                                     evaluate, read_curve,
-                                                     train_all)
+                                                     read_curve, train_all)
 from projects.grouppose.data.drawn_people import annotation_file, draw_dataset
 from projects.grouppose.model.decoder import SCHEMES
 
@@ -41,11 +38,7 @@ seeds, in percent.
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        '--out',
-        type=Path,
-        default=Path('work_dirs/compare_attention'),
-        help='folder for data, trainings and results (default: %(default)s)')
+    add_arguments(parser, 'work_dirs/compare_attention', images=6000)
     parser.add_argument(
         '--schemes',
         nargs='+',
@@ -59,16 +52,6 @@ def parse_args(argv=None):
         default=[0, 1, 2],
         help='seeds of each (default: 0 1 2)')
     parser.add_argument(
-        '--images',
-        type=int,
-        default=6000,
-        help='images to train on (default: %(default)s)')
-    parser.add_argument(
-        '--val-images',
-        type=int,
-        default=300,
-        help='images to evaluate on (default: %(default)s)')
-    parser.add_argument(
         '--start-epochs',
         type=int,
         default=4,
@@ -80,12 +63,6 @@ def parse_args(argv=None):
         default=750,
         help='iterations of each training, with 8 images '
         '(default: %(default)s)')
-    parser.add_argument(
-        '--jobs',
-        type=int,
-        default=1,
-        help='trainings at a time (default: %(default)s); small networks '
-        'train fastest with one for each CPU')
     return parser.parse_args(argv)
 
 

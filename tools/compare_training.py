@@ -10,7 +10,6 @@ import argparse
 import sys
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 # flake8: noqa: E402
 from projects.grouppose.benchmark.tables import Results
 from projects.grouppose.comparison.curves import draw_curves
-from projects.grouppose.comparison.trainings import (Training,
+from projects.grouppose.comparison.trainings import (Training, add_arguments,
                                                      count_parameters,
                                                      evaluate, read_curve,
                                                      train_all)
@@ -48,29 +47,9 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        '--out',
-        type=Path,
-        default=Path('work_dirs/compare_training'),
-        help='folder for data, trainings and results (default: %(default)s)')
-    parser.add_argument(
-        '--images',
-        type=int,
-        default=4500,
-        help='images to train on (default: %(default)s)')
-    parser.add_argument(
-        '--val-images',
-        type=int,
-        default=300,
-        help='images to evaluate on (default: %(default)s)')
+    add_arguments(parser, 'work_dirs/compare_training', images=4500)
     parser.add_argument(
         '--epochs', type=int, default=4, help='default: %(default)s')
-    parser.add_argument(
-        '--jobs',
-        type=int,
-        default=1,
-        help='trainings at a time (default: %(default)s); small networks '
-        'train fastest with one for each CPU')
     return parser.parse_args(argv)
 
 

@@ -1,5 +1,6 @@
 """Trainings that are to be compared: each a process of its own, begun again
 where it was cut, with what it learned on the way."""
+import argparse
 import json
 import os
 import subprocess
@@ -47,6 +48,38 @@ class Training(NamedTuple):
         mark = self.folder / 'last_checkpoint'
         return (mark.is_file() and self.checkpoint.is_file() and Path(
             mark.read_text().strip()).name == self.checkpoint.name)
+
+
+def add_arguments(parser: argparse.ArgumentParser, out: str,
+                  images: int) -> None:
+    """Add what programs have in common that draw images and train.
+
+    Args:
+        parser (ArgumentParser): Of the program.
+        out (str): Default of ``--out``.
+        images (int): Default of ``--images``.
+    """
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path(out),
+        help='folder for data, trainings and results (default: %(default)s)')
+    parser.add_argument(
+        '--images',
+        type=int,
+        default=images,
+        help='images to train on (default: %(default)s)')
+    parser.add_argument(
+        '--val-images',
+        type=int,
+        default=300,
+        help='images to evaluate on (default: %(default)s)')
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=1,
+        help='trainings at a time (default: %(default)s); small networks '
+        'train fastest with one for each CPU')
 
 
 def train_all(trainings: Sequence[Training], jobs: int) -> Dict[str, str]:
