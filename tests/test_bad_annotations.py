@@ -95,7 +95,7 @@ IMAGES = [
     ('width and height swapped', dict(width=50, height=60), True),
     ('a pixel more', dict(width=61), True),
     ('of a larger version', dict(width=120, height=100),
-     '1.png: has 60 x 50 pixels, but .*`height` .*120 x 100. Annotate'),
+     '1.png: has 60 x 50 pixels, but .*`height` .*120 x 100. If the key'),
     ('no width', dict(width=None), 'ann.json: image 1: `width` must be'),
     ('height zero', dict(height=0), 'ann.json: image 1: `height` must be'),
     ('height NaN', dict(height=NAN), 'ann.json: image 1: `height` must be'),
