@@ -39,7 +39,7 @@ from projects.grouppose.comparison.measure import (Settings, measure_facts,
                                                    measure_training)
 from projects.grouppose.comparison.report import Comparison
 from projects.grouppose.comparison.series import TOP_DOWN
-from projects.grouppose.data.drawn_people import draw_dataset
+from projects.grouppose.synthetic import draw_dataset
 
 USUAL_PEOPLE = 5  # on an image where their number is not varied
 DRAWN_IMAGES = 32

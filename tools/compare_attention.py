@@ -19,8 +19,8 @@ from projects.grouppose.comparison.curves import draw_curves
 from projects.grouppose.comparison.trainings import (Training, add_arguments,
                                                      count_parameters,
                                                      read_curve, train_all)
-from projects.grouppose.data.drawn_people import annotation_file, draw_dataset
 from projects.grouppose.model.decoder import SCHEMES
+from projects.grouppose.synthetic import annotation_file, draw_dataset
 
 CONFIGS = ROOT / 'configs/comparison/drawn'
 START = 'grouppose_tiny-res18_1xb8-4e_drawn-crowds-128.py'

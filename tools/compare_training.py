@@ -22,7 +22,7 @@ from projects.grouppose.comparison.trainings import (Training, add_arguments,
                                                      count_parameters,
                                                      evaluate, read_curve,
                                                      train_all)
-from projects.grouppose.data.drawn_people import annotation_file, draw_dataset
+from projects.grouppose.synthetic import annotation_file, draw_dataset
 
 CONFIGS = ROOT / 'configs/comparison/drawn'
 METHODS = {

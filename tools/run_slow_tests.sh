@@ -10,4 +10,4 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python="$(bash tools/install.sh --dev)"
 export SLOW_TESTS="${SLOW_TESTS:-1}" OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-"$python" -W ignore -m pytest -q tests/test_faults_slow.py "$@"
+"$python" -W ignore -m pytest -q tests/faults/test_faults_slow.py "$@"

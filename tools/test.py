@@ -9,7 +9,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 import launch
-from projects.grouppose import safe_mmengine
+from projects.grouppose.checkpoints import mmengine_loading
 from projects.grouppose.config_file import errors_name
 from projects.grouppose.inference import check_keypoints, read_fitting_weights
 from projects.grouppose.model import GroupPoseHead
@@ -77,7 +77,7 @@ def check_fit(parser, args, runner):
     model = getattr(runner.model, 'module', runner.model)  # of several
     if isinstance(getattr(model, 'head', None), GroupPoseHead):
         try:
-            file = safe_mmengine.fetch(args.checkpoint)
+            file = mmengine_loading.fetch(args.checkpoint)
             if '://' not in file:
                 read_fitting_weights(file, model, args.config)
             with errors_name(args.config):
@@ -92,10 +92,10 @@ def main(argv=None):
     cfg = launch.load_config(parser, args)
     apply_arguments(args, cfg)
     launch.prepare_processes(parser, cfg)
-    with errors_name(args.config), safe_mmengine.executing_nothing():
+    with errors_name(args.config), mmengine_loading.executing_nothing():
         runner = Runner.from_cfg(cfg)
     check_fit(parser, args, runner)
-    with safe_mmengine.executing_nothing():
+    with mmengine_loading.executing_nothing():
         metrics = runner.test()
     if args.out is not None and is_main_process():
         mmengine.dump(metrics, args.out)

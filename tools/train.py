@@ -6,7 +6,7 @@ import mmengine.runner
 from mmengine.device import get_device
 
 import launch
-from projects.grouppose import safe_mmengine
+from projects.grouppose.checkpoints import mmengine_loading
 from projects.grouppose.config_file import errors_name
 from projects.grouppose.model import GroupPoseHead
 
@@ -26,28 +26,28 @@ class Runner(mmengine.runner.Runner):
 
     def train(self):
         """Train, see MMEngine."""
-        with safe_mmengine.executing_nothing():
+        with mmengine_loading.executing_nothing():
             return super().train()
 
     def load_or_resume(self):
         """Load what the config asks for, after a look at it."""
         if self._load_from is not None and not self._resume:
-            self._load_from = safe_mmengine.fetch(self._load_from)
+            self._load_from = mmengine_loading.fetch(self._load_from)
             model = self._own_model()
             is_ours = isinstance(getattr(model, 'head', None), GroupPoseHead)
             if is_ours and '://' not in self._load_from:
-                safe_mmengine.check_start(self._load_from, model)
+                mmengine_loading.check_start(self._load_from, model)
         super().load_or_resume()
 
     def resume(self, filename, *args, **kwargs):
         """Read all of a checkpoint of this model."""
 
         def load_from_run(path, map_location=None):
-            return safe_mmengine.read_run(path, self._own_model(),
-                                          map_location)
+            return mmengine_loading.read_run(path, self._own_model(),
+                                             map_location)
 
-        with safe_mmengine.executing_nothing(file=load_from_run):
-            super().resume(safe_mmengine.fetch(filename), *args, **kwargs)
+        with mmengine_loading.executing_nothing(file=load_from_run):
+            super().resume(mmengine_loading.fetch(filename), *args, **kwargs)
 
     def _own_model(self):
         """The model without what several processes put around it."""
@@ -148,7 +148,7 @@ def train(args, cfg):
         OSError: If a file is missing or cannot be read.
         ValueError: If something does not fit; the message names the file.
     """
-    with errors_name(args.config), safe_mmengine.executing_nothing():
+    with errors_name(args.config), mmengine_loading.executing_nothing():
         runner = Runner.from_cfg(cfg)
     runner.train()
 

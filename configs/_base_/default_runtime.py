@@ -7,12 +7,12 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='WholeCheckpointHook',  # a kill or a full disk loses nothing
+        type='AtomicCheckpointHook',  # a kill or a full disk loses nothing
         interval=1,
         max_keep_ckpts=3,
         save_best='coco/AP',
         rule='greater'),
-    # or 'skip': leave such steps out, see projects/grouppose/gradient_guard.py
+    # 'skip' leaves such steps out, see GradientGuardHook
     gradient_guard=dict(type='GradientGuardHook', action='stop'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='PoseVisualizationHook', enable=False))

@@ -35,7 +35,7 @@ from projects.grouppose.benchmark.methods import find_methods  # noqa: E402
 from projects.grouppose.benchmark.tables import Results, spread  # noqa: E402
 from projects.grouppose.inference import speed  # noqa: E402
 from projects.grouppose.model import deformable_attention  # noqa: E402
-from projects.grouppose.model.cpu_sampling import sum_bags  # noqa: E402
+from projects.grouppose.model.sampling.cpu import sum_bags  # noqa: E402
 
 CONFIG = ('configs/body_2d_keypoint/grouppose/coco/'
           'grouppose_res50_8xb2-60e_coco-800x1333.py')

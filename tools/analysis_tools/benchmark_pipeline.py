@@ -35,7 +35,7 @@ import mmpose.datasets  # noqa: E402, F401  (registers its transforms)
 from mmpose.registry import DATASETS  # noqa: E402
 
 from projects.grouppose.benchmark.tables import Results, spread  # noqa: E402
-from projects.grouppose.data.drawn_people import draw_dataset  # noqa: E402
+from projects.grouppose.synthetic import draw_dataset  # noqa: E402
 
 CONFIG = ROOT / ('configs/body_2d_keypoint/grouppose/coco/'
                  'grouppose_res50_8xb2-60e_coco-800x1333.py')

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from projects.grouppose.data.description import describe  # noqa: E402
+from projects.grouppose.describe import describe  # noqa: E402
 
 
 def parse_args(argv=None) -> argparse.Namespace:

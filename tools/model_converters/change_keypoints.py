@@ -9,9 +9,9 @@ from typing import Dict, List
 
 import conversion
 
-from projects.grouppose import finetune
+from projects.grouppose.checkpoints import keypoint_transfer
+from projects.grouppose.checkpoints.safe_unpickler import load_weights
 from projects.grouppose.data.metainfo import load_metainfo
-from projects.grouppose.safe_loading import load_weights
 
 COCO = 'configs/_base_/datasets/coco.py'
 
@@ -66,21 +66,21 @@ def convert(args: argparse.Namespace) -> None:
     """
     source = read_names(args.from_metainfo)
     target = read_names(args.to_metainfo)
-    matches = finetune.match_keypoints(source, target,
-                                       read_aliases(args.alias))
+    matches = keypoint_transfer.match_keypoints(source, target,
+                                                read_aliases(args.alias))
     weights = load_weights(args.src, 'state_dict')
     try:
-        count = finetune.count_keypoints(weights)
+        count = keypoint_transfer.count_keypoints(weights)
         if count != len(source):
             raise ValueError(
                 f'it is for {count} keypoints, {args.from_metainfo} has '
                 f'{len(source)}. Give the description of the keypoints that '
                 'it was trained on by --from-metainfo.')
-        weights = finetune.change_keypoints(weights, matches)
+        weights = keypoint_transfer.change_keypoints(weights, matches)
     except ValueError as error:
         raise ValueError(f'{args.src}: {error}') from error
     conversion.save(dict(meta=dict(), state_dict=weights), args.dst)
-    print(finetune.format_matches(source, target, matches))
+    print(keypoint_transfer.format_matches(source, target, matches))
     print(f'{args.dst}: {len(target)} keypoints, '
           f'{len(target) - matches.count(None)} of them known to {args.src}')
 

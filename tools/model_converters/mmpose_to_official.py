@@ -3,7 +3,7 @@ from typing import Optional
 
 import conversion
 
-from projects.grouppose import checkpoint
+from projects.grouppose.checkpoints import official_names
 
 
 def convert(src: str, dst: str, config: Optional[str] = None) -> None:
@@ -21,9 +21,9 @@ def convert(src: str, dst: str, config: Optional[str] = None) -> None:
     Raises:
         ValueError: If the file is no checkpoint or does not fit the model.
     """
-    weights = checkpoint.load_ours(src)
+    weights = official_names.load_ours(src)
     conversion.check_fit(src, weights, config)
-    official = checkpoint.to_official(weights)
+    official = official_names.to_official(weights)
     conversion.save(dict(model=official), dst)
     print(f'{src}: {len(weights)} entries, all that the model has.\n'
           f'{dst}: {len(official)} entries, of which '

@@ -3,7 +3,7 @@ from typing import Optional
 
 import conversion
 
-from projects.grouppose import checkpoint
+from projects.grouppose.checkpoints import official_names
 
 
 def convert(src: str, dst: str, config: Optional[str] = None) -> None:
@@ -18,9 +18,9 @@ def convert(src: str, dst: str, config: Optional[str] = None) -> None:
     Raises:
         ValueError: If the file is no checkpoint or does not fit the model.
     """
-    official = checkpoint.load_official(src)
+    official = official_names.load_official(src)
     try:
-        weights = checkpoint.from_official(official)
+        weights = official_names.from_official(official)
     except ValueError as error:
         raise ValueError(f'{src}: {error}') from error
     conversion.check_fit(src, weights, config)

@@ -8,7 +8,7 @@ import torch
 from mmpose.structures import PoseDataSample
 from torch import Tensor, nn
 
-from ..data.drawn_people import draw_image
+from ..synthetic import draw_image
 
 # Widths and heights of the images that a graph of any size is compared on.
 FRAMES = ((288, 224), (192, 256))

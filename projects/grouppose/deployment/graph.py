@@ -10,7 +10,7 @@ import torch
 from onnx import TensorProto, numpy_helper
 from torch import Tensor, nn
 
-from ..model.levels import sampled_masks
+from ..model.tokens import sampled_masks
 
 # LayerNormalization came with 17, GridSample of maps with 16.
 OPSET = 17

@@ -10,12 +10,12 @@ from mmpose.apis import init_model
 from mmpose.structures import PoseDataSample
 from torch import Tensor, nn
 
-from ..checkpoint import compare_with_model
+from ..checkpoints.mmengine_loading import executing_nothing
+from ..checkpoints.official_names import compare_with_model
+from ..checkpoints.safe_unpickler import load_weights
 from ..codec import OKSKeypointCodec
 from ..config_file import errors_name, read_config
 from ..data.metainfo import load_metainfo
-from ..safe_loading import load_weights
-from ..safe_mmengine import executing_nothing
 from .speed import prepare_for_inference
 
 CONVERTER = 'tools/model_converters/official_to_mmpose.py'

@@ -13,9 +13,9 @@ from mmpose.models.heads.transformer_heads.transformers import (
     DeformableDetrTransformerEncoder, DeformableDetrTransformerEncoderLayer)
 from torch import Tensor
 
-from .cpu_sampling import sum_bags
-from .exportable_sampling import exportable_sampling
 from .gradient_checkpointing import recomputable
+from .sampling.cpu import sum_bags
+from .sampling.onnx import exportable_sampling
 
 
 class DeformableAttention(MultiScaleDeformableAttention):

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from .deformable_attention import DeformableEncoder
 from .flip_test import predict_both_ways
-from .levels import level_index, padding_masks, token_centers
 from .losses import SetCriterion
 from .targets import stack_targets
+from .tokens import level_index, padding_masks, token_centers
 
 
 @MODELS.register_module()

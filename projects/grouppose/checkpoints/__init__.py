@@ -1,0 +1,1 @@
+"""Reading, checking and renaming the weights in checkpoint files."""

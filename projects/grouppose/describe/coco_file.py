@@ -1,0 +1,199 @@
+"""A COCO-format keypoint file, read into arrays."""
+from collections import Counter, defaultdict
+from functools import cached_property
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple, Union
+
+import numpy as np
+
+from ..data.annotations import CATEGORY_ID, check_annotations, read_annotations
+
+
+class KeypointFile:
+    """The people of a COCO-format keypoint file.
+
+    People are the annotations with keypoints that training accepts and that
+    are not crowd regions. P is their number, K that of the keypoints.
+
+    Args:
+        content (dict): What the file says.
+        path (str): Its path, for messages.
+        category (str, optional): Name of the category to keep, if the file
+            has several. It gets the id 1 in ``content``. Defaults to None,
+            which keeps all.
+
+    Raises:
+        ValueError: If no annotation has usable keypoints, or the categories
+            do not share one set of keypoints; the message says what to do.
+    """
+
+    def __init__(self,
+                 content: dict,
+                 path: str,
+                 category: Optional[str] = None):
+        self.path = str(path)
+        self.content = content
+        if category is not None:
+            self.content = self._keep_category(category)
+        self.images: Dict[int, dict] = {
+            image.get('id'): image
+            for image in self.content['images']
+        }
+        self.annotated = [
+            ann for ann in self.content['annotations'] if 'keypoints' in ann
+        ]
+        # What training refuses: the id, and the reason.
+        self.refused: List[Tuple] = []
+        accepted = []
+        for ann in self.annotated:
+            problem = self._find_problem(ann)
+            if problem:
+                self.refused.append((ann.get('id'), problem))
+            else:
+                accepted.append(ann)
+        self.num_keypoints = self._count_keypoints(accepted)
+        self.people = []
+        for ann in accepted:
+            found = len(ann['keypoints']) // 3
+            if found != self.num_keypoints:
+                self.refused.append((ann['id'], f'`keypoints` has {found} '
+                                     'keypoints, most annotations have '
+                                     f'{self.num_keypoints}.'))
+            elif not ann.get('iscrowd'):
+                self.people.append(ann)
+        self.used_categories = sorted({ann['category_id'] for ann in accepted})
+        self.names, self.skeleton = self._read_categories()
+
+    @classmethod
+    def read(cls,
+             path: Union[str, Path],
+             category: Optional[str] = None) -> 'KeypointFile':
+        """Read a file, see :func:`read_annotations` for what is refused."""
+        return cls(read_annotations(str(path)), path, category)
+
+    @cached_property
+    def ids(self) -> np.ndarray:
+        """np.ndarray: The id of each person, (P, )."""
+        return np.array([ann['id'] for ann in self.people], dtype=int)
+
+    @cached_property
+    def image_ids(self) -> np.ndarray:
+        """np.ndarray: The id of each person's image, (P, )."""
+        return np.array([ann['image_id'] for ann in self.people], dtype=int)
+
+    @cached_property
+    def keypoints(self) -> np.ndarray:
+        """np.ndarray: x, y and visibility, (P, K, 3)."""
+        values = [ann['keypoints'] for ann in self.people]
+        return np.array(values, dtype=float).reshape(-1, self.num_keypoints, 3)
+
+    @cached_property
+    def labeled(self) -> np.ndarray:
+        """np.ndarray: Whether a keypoint is labeled, bool, (P, K)."""
+        return self.keypoints[..., 2] > 0
+
+    @cached_property
+    def boxes(self) -> np.ndarray:
+        """np.ndarray: x, y, width and height, (P, 4)."""
+        boxes = [ann['bbox'] for ann in self.people]
+        return np.array(boxes, dtype=float).reshape(-1, 4)
+
+    @cached_property
+    def areas(self) -> np.ndarray:
+        """np.ndarray: Annotated areas, NaN where there is none, (P, )."""
+        return np.array([ann.get('area', np.nan) for ann in self.people],
+                        dtype=float)
+
+    @cached_property
+    def scales(self) -> np.ndarray:
+        """np.ndarray: The areas that OKS takes, those annotated or 0.53 of
+        the box, as MMPose's metric does with use_area=False, (P, )."""
+        boxes = 0.53 * self.boxes[:, 2:].prod(1)
+        return np.where(np.isnan(self.areas), boxes, self.areas)
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """np.ndarray: Width and height of each person's image, NaN where
+        they are not known, (P, 2)."""
+        images = [self.images.get(ann['image_id'], {}) for ann in self.people]
+        return np.array(
+            [[image.get(name, np.nan) for name in ('width', 'height')]
+             for image in images],
+            dtype=float).reshape(-1, 2)
+
+    def select(self, mask: np.ndarray) -> list:
+        """The ids of the people that a mask (P, ) marks."""
+        return self.ids[mask].tolist()
+
+    def _find_problem(self, ann: dict) -> str:
+        """Why training refuses an annotation, '' if it does not."""
+        image_id = ann.get('image_id')
+        image = dict(
+            id=image_id if isinstance(image_id, int) else 0,
+            file_name='image',
+            width=1,
+            height=1)
+        alone = dict(images=[image], annotations=[ann], categories=[])
+        try:
+            check_annotations(alone, '', class_agnostic=True)
+        except ValueError as error:
+            return str(error).split(': ', 2)[-1]
+        return ''
+
+    def _keep_category(self, name: str) -> dict:
+        """The content of one category, with the id that training wants."""
+        chosen = [
+            entry for entry in self.content['categories']
+            if entry.get('name') == name
+        ]
+        if len(chosen) != 1:
+            raise ValueError(
+                f'{self.path}: {len(chosen) or "no"} categories are named '
+                f'{name!r}. There are: {self._category_names()}.')
+        return dict(
+            self.content,
+            categories=[dict(chosen[0], id=CATEGORY_ID)],
+            annotations=[
+                dict(ann, category_id=CATEGORY_ID)
+                for ann in self.content['annotations']
+                if ann.get('category_id') == chosen[0].get('id')
+            ])
+
+    def _category_names(self, limit: int = 10) -> str:
+        names = [str(c.get('name')) for c in self.content['categories']]
+        return ', '.join(names[:limit]) + ', ...' * (len(names) > limit)
+
+    def _count_keypoints(self, people: List[dict]) -> int:
+        """The number of keypoints that most annotations have."""
+        if not people:
+            raise ValueError(
+                f'{self.path}: no annotation has usable `keypoints`' +
+                (f'; {self.refused[0][1]}' if self.
+                 refused else '. Give a file with keypoint annotations.'))
+        counts = defaultdict(Counter)
+        for ann in people:
+            counts[ann['category_id']][len(ann['keypoints']) // 3] += 1
+        if len({count.most_common(1)[0][0] for count in counts.values()}) > 1:
+            raise ValueError(
+                f'{self.path}: the categories have different numbers of '
+                'keypoints. Choose one of them by --category NAME. There '
+                f'are: {self._category_names()}.')
+        return sum(counts.values(), Counter()).most_common(1)[0][0]
+
+    def _read_categories(self) -> Tuple[Optional[List[str]], list]:
+        """Names (None without any) and skeleton of the used categories."""
+        described = [
+            entry for entry in self.content['categories'] if
+            entry.get('id') in self.used_categories and entry.get('keypoints')
+        ]
+        if not described:
+            return None, []
+        first = described[0]
+        for other in described[1:]:
+            if other['keypoints'] != first['keypoints']:
+                raise ValueError(
+                    f'{self.path}: the categories {first.get("name")!r} and '
+                    f'{other.get("name")!r} have different keypoints. Choose '
+                    'one of them by --category NAME.')
+        names = [str(name) for name in first['keypoints']]
+        return names, first.get('skeleton') or []

@@ -1,0 +1,10 @@
+"""How training runs: hooks and optimizer wrappers for MMEngine's runner."""
+from .atomic_checkpoint_hook import AtomicCheckpointHook
+from .bfloat16_optim_wrapper import BFloat16OptimWrapper
+from .epoch_seed_hook import EpochSeedHook
+from .gradient_guard_hook import GradientGuardHook
+
+__all__ = [
+    'AtomicCheckpointHook', 'BFloat16OptimWrapper', 'EpochSeedHook',
+    'GradientGuardHook'
+]

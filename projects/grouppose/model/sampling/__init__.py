@@ -1,0 +1,1 @@
+"""How feature maps are sampled: on a CPU and in an ONNX graph."""

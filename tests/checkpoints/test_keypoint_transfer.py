@@ -1,0 +1,155 @@
+"""Weights of other keypoints: what goes where, and that nothing changes."""
+import pytest
+import torch
+
+from projects.grouppose.checkpoints import keypoint_transfer
+from projects.grouppose.checkpoints.safe_unpickler import load_weights
+from projects.grouppose.data.metainfo import load_metainfo
+from tests.helpers.models import build_small_model
+from tests.helpers.tool_runs import TOOLS, load_tool
+
+COCO, CROWDPOSE = [
+    list(
+        load_metainfo(dict(from_file=f'configs/_base_/datasets/{name}.py'))
+        ['keypoint_id2name'].values()) for name in ('coco', 'crowdpose')
+]
+FIVE = ['Tip', 'Left-Wrist', 'rightWrist', 'ankle_L', 'r_ankle']
+METAINFO = """
+dataset_info = dict(
+    dataset_name='five',
+    keypoint_info={{i: dict(name=name, id=i)
+                   for i, name in enumerate({names})}},
+    skeleton_info={{}},
+    joint_weights=[1.0] * {count},
+    sigmas=[0.079] * {count})
+"""
+
+
+def test_what_depends_on_the_number_of_keypoints():
+    shapes = [{
+        name: value.shape
+        for name, value in build_small_model(k).state_dict().items()
+    } for k in (5, 6)]
+    assert shapes[0].keys() == shapes[1].keys()
+    assert {name
+            for name in shapes[0] if shapes[0][name] != shapes[1][name]} == {
+                keypoint_transfer.EMBEDDING,
+                'head.query_selection.pose_embed.layers.3.weight',
+                'head.query_selection.pose_embed.layers.3.bias'
+            }
+
+
+def test_coco_to_crowdpose():
+    matches = keypoint_transfer.match_keypoints(COCO, CROWDPOSE)
+    assert matches == [*range(5, 17), None, None]
+    table = keypoint_transfer.format_matches(COCO, CROWDPOSE, matches)
+    assert 'left_shoulder   <- left_shoulder\n' in table
+    assert 'neck            <- new: mean of all\n' in table
+    assert 'not used: nose, left_eye, right_eye, left_ear, right_ear' in table
+
+
+def test_spelling_and_aliases():
+    assert keypoint_transfer.match_keypoints(COCO,
+                                             FIVE) == [None, 9, 10, 15, 16]
+    assert keypoint_transfer.match_keypoints(
+        COCO, FIVE, dict(Tip='nose',
+                         ankle_L='left_knee')) == [0, 9, 10, 13, 16]
+
+
+@pytest.mark.parametrize('alias, message', [
+    (dict(tip='nose'), 'tip is no target keypoint'),
+    (dict(Tip='beak'), 'beak is no source keypoint'),
+])
+def test_wrong_alias(alias, message):
+    with pytest.raises(ValueError, match=message):
+        keypoint_transfer.match_keypoints(COCO, FIVE, alias)
+
+
+@pytest.mark.parametrize('target', [CROWDPOSE, FIVE])
+def test_first_poses_of_known_joints_stay(target):
+    """The encoder selects the same instances and places the joints there."""
+    source = build_small_model(len(COCO)).eval()
+    model = build_small_model(len(target)).eval()
+    matches = keypoint_transfer.match_keypoints(COCO, target)
+    model.load_state_dict(
+        keypoint_transfer.change_keypoints(source.state_dict(), matches))
+
+    images = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        poses, moved = [
+            m.head.forward_decoder(
+                **m.head.forward_encoder(m.extract_feat(images)))
+            for m in (source, model)
+        ]
+    known = [k for k, i in enumerate(matches) if i is not None]
+    old = poses['enc_keypoints'][:, :, [matches[k] for k in known]]
+    new = moved['enc_keypoints'][:, :, known]
+    assert old.std() > 0.01  # they are not all at the same place
+    # The same rows, but a product of another width rounds differently.
+    torch.testing.assert_close(new, old, rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        moved['enc_logits'], poses['enc_logits'], rtol=0, atol=0)
+    outputs = [
+        m.head.query_selection.pose_embed.layers[-1].weight.unflatten(
+            0, (-1, 2)) for m in (source, model)
+    ]
+    assert outputs[1][known].equal(outputs[0][[matches[k] for k in known]])
+    embeddings = [
+        m.state_dict()[keypoint_transfer.EMBEDDING] for m in (source, model)
+    ]
+    assert embeddings[1][known].equal(
+        embeddings[0][[matches[k] for k in known]])
+    for k in set(range(len(target))) - set(known):
+        torch.testing.assert_close(embeddings[1][k], embeddings[0].mean(0))
+
+
+@pytest.fixture
+def run(tmp_path, capsys, monkeypatch):
+    """Call the program; answer with its exit code or message and stdout."""
+    monkeypatch.syspath_prepend(str(TOOLS / 'model_converters'))
+    weights = build_small_model(17).state_dict()
+    torch.save(
+        dict(state_dict=weights, meta=dict(hooks=[torch.nn.Linear(1, 1)])),
+        tmp_path / 'coco.pth')
+    torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'other.pth')
+    (tmp_path / 'five.py').write_text(METAINFO.format(names=FIVE, count=5))
+
+    def run_(*arguments, src='coco.pth'):
+        tool = load_tool('change_keypoints', TOOLS / 'model_converters')
+        code = 0
+        try:
+            tool.main([
+                str(tmp_path / src),
+                str(tmp_path / 'five.pth'), '--to-metainfo',
+                str(tmp_path / 'five.py'), *arguments
+            ])
+        except SystemExit as error:
+            code = error.code
+        return code, capsys.readouterr().out
+
+    return run_
+
+
+def test_program(run, tmp_path):
+    code, out = run('--alias', 'Tip=nose')
+    assert code == 0
+    assert 'Tip         <- nose\n' in out
+    assert 'ankle_L     <- left_ankle\n' in out
+    assert '5 keypoints, 5 of them known' in out
+    model = build_small_model(5)
+    model.load_state_dict(
+        load_weights(str(tmp_path / 'five.pth'), 'state_dict'))
+
+
+@pytest.mark.parametrize('arguments, src, message', [
+    ([], 'none.pth', 'none.pth'),
+    ([], 'other.pth', 'other.pth: no head.decoder.keypoint_embedding'),
+    (['--from-metainfo', 'crowdpose.py'
+      ], 'coco.pth', 'it is for 17 keypoints, crowdpose.py has 14'),
+    (['--alias', 'Tip'], 'coco.pth', '--alias Tip: expected NEW=OLD'),
+    (['--from-metainfo', 'none.py'], 'coco.pth', 'none.py: metainfo file'),
+])
+def test_program_with_wrong_input(run, tmp_path, arguments, src, message):
+    code, _ = run(*arguments, src=src)
+    assert code.startswith('change_keypoints.py: ') and message in code
+    assert '\n' not in code and not (tmp_path / 'five.pth').exists()

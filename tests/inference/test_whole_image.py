@@ -1,0 +1,161 @@
+"""From files to a result JSON: tools/test.py against an independent path.
+
+The independent path reads and resizes with Pillow, normalizes with numpy and
+post-processes by the rules of the official program, without the project's
+pipeline, codec or metric. Only the network is shared, whose numbers
+test_golden.py holds against the official ones.
+"""
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmpose.registry import MODELS
+from mmpose.structures import PoseDataSample
+from PIL import Image
+
+from projects.grouppose.synthetic import draw_image
+from tests.helpers.models import CONFIG_DIR, R50_CONFIG
+from tests.helpers.stand_in import cut_keypoints, official_state_dict
+from tests.helpers.tool_runs import run_tool
+
+# The published sizes divided by five, for a CPU.
+SHORT_SIDE, MAX_SIZE = 160, 267
+MEAN, STD = (.485, .456, .406), (.229, .224, .225)
+
+
+def write_data(folder, num_keypoints):
+    """Three images, not in the order of their ids; the long side of one
+    passes the limit."""
+    shapes = {30: (240, 180), 7: (150, 320), 12: (200, 200)}
+    images, annotations = [], []
+    for image_id, (width, height) in shapes.items():
+        image, _ = draw_image(image_id, 320)
+        name = f'{image_id}.jpg'
+        Image.fromarray(image).resize((width, height)).save(folder / name)
+        images.append(
+            dict(
+                id=image_id,
+                file_name=name,
+                width=width,
+                height=height,
+                crowdIndex=0.5))  # of CrowdPose
+        annotations.append(
+            dict(
+                id=image_id,
+                image_id=image_id,
+                category_id=1,
+                iscrowd=0,
+                bbox=[10, 10, 100, 120],
+                area=6000.,
+                num_keypoints=num_keypoints,
+                keypoints=[50, 60, 2] * num_keypoints))
+    category = dict(id=1, name='person', keypoints=[], skeleton=[])
+    (folder / 'ann.json').write_text(
+        json.dumps(
+            dict(
+                images=images, annotations=annotations,
+                categories=[category])))
+    return sorted(images, key=lambda image: image['id'])
+
+
+def prepare(path):
+    """An image as the official program feeds it, (3, h, w)."""
+    image = Image.open(path)
+    width, height = image.size
+    short, long = min(image.size), max(image.size)
+    side = SHORT_SIDE
+    if long / short * side > MAX_SIZE:
+        side = round(MAX_SIZE * short / long)
+    size = (side,
+            int(side * height /
+                width)) if width < height else (int(side * width / height),
+                                                side)
+    pixels = np.asarray(image.resize(size, Image.BILINEAR)) / 255
+    return torch.from_numpy((pixels - MEAN) / STD).permute(2, 0, 1).float()
+
+
+def detections(logits, keypoints, size, num_classes=2):
+    """(score, pose) of an image's people, best first, in pixels."""
+    scores, pairs = logits.sigmoid().flatten().topk(50)
+    return [(score.item(), keypoints[pair // num_classes] * torch.tensor(size))
+            for score, pair in zip(scores, pairs) if pair % num_classes == 1]
+
+
+def expected_results(config, weights, folder, images, batch_size=2):
+    """Detections of every image, by id."""
+    model = MODELS.build(Config.fromfile(config).model)
+    model.load_state_dict(weights)
+    model.eval()
+    expected = dict()
+    for start in range(0, len(images), batch_size):
+        batch = images[start:start + batch_size]
+        inputs = [prepare(folder / image['file_name']) for image in batch]
+        height, width = np.max([x.shape[1:] for x in inputs], 0)
+        padded = torch.zeros(len(batch), 3, height, width)
+        for canvas, x in zip(padded, inputs):
+            canvas[:, :x.shape[1], :x.shape[2]] = x
+        samples = [
+            PoseDataSample(
+                metainfo=dict(
+                    img_shape=tuple(x.shape[1:]),
+                    batch_input_shape=(height, width))) for x in inputs
+        ]
+        with torch.no_grad():
+            outputs = model.head(model.extract_feat(padded), samples)
+        for image, logits, keypoints in zip(batch, outputs['logits'][-1],
+                                            outputs['keypoints'][-1]):
+            expected[image['id']] = detections(
+                logits, keypoints, (image['width'], image['height']))
+    return expected
+
+
+@pytest.mark.parametrize('config, keys_file, num_keypoints', [
+    (R50_CONFIG, 'official_keys_r50_k17.json', 17),
+    (CONFIG_DIR + 'coco/grouppose_swin-t_8xb2-60e_coco-800x1333.py',
+     'official_keys_swint_k17.json', 17),
+    (CONFIG_DIR + 'crowdpose/grouppose_res50_8xb2-80e_crowdpose-800x1333.py',
+     'official_keys_r50_k17.json', 14),
+])
+def test_result_json_equals_the_independent_path(tmp_path, config, keys_file,
+                                                 num_keypoints):
+    images = write_data(tmp_path, num_keypoints)
+    stand_in = cut_keypoints(official_state_dict(keys_file), num_keypoints)
+    official, converted = tmp_path / 'official.pth', tmp_path / 'ours.pth'
+    torch.save(dict(model=stand_in), official)
+    code, out, err = run_tool('model_converters/official_to_mmpose.py',
+                              official, converted)
+    assert code == 0, err
+    assert config in out
+    dataset = 'test_dataloader.dataset'
+    code, _, err = run_tool(
+        'test.py',
+        config,
+        converted,
+        '--work-dir',
+        tmp_path / 'work',
+        '--cfg-options',
+        f'{dataset}.pipeline.1.short_side={SHORT_SIDE}',
+        f'{dataset}.pipeline.1.max_size={MAX_SIZE}',
+        f'{dataset}.dataset.data_root={tmp_path}',
+        f'{dataset}.dataset.ann_file=ann.json',
+        f'{dataset}.dataset.data_prefix.img=',
+        'test_dataloader.num_workers=0',
+        'test_dataloader.persistent_workers=False',
+        f'test_evaluator.ann_file={tmp_path / "ann.json"}',
+        f'test_evaluator.outfile_prefix={tmp_path / "results"}',
+        timeout=120)
+    assert code == 0, err
+
+    results = json.loads((tmp_path / 'results.keypoints.json').read_text())
+    weights = torch.load(converted)['state_dict']
+    expected = expected_results(config, weights, tmp_path, images)
+    for image_id, people in expected.items():
+        found = [row for row in results if row['image_id'] == image_id]
+        assert len(found) == len(people)
+        for row, (score, pose) in zip(found, people):
+            assert row['category_id'] == 1
+            assert abs(row['score'] - score) < 1e-4
+            keypoints = np.array(row['keypoints']).reshape(-1, 3)
+            np.testing.assert_allclose(keypoints[:, :2], pose, atol=0.05)
