@@ -32,11 +32,13 @@ model = dict(
         num_queries=100,
         num_classes=2,
         positional_encoding=dict(
+            type='PositionEmbeddingSineHW',
             num_pos_feats=128,
             temperatureH=20,
             temperatureW=20,
             normalize=True),
         encoder=dict(
+            type='DeformableEncoder',
             num_layers=6,
             layer_cfg=dict(
                 self_attn_cfg=dict(
@@ -58,20 +60,21 @@ model = dict(
                 num_levels=4,
                 num_points=4,
                 feedforward_channels=2048)),
-        matcher=dict(
-            type='KeypointQueryMatcher',
-            costs=[
-                dict(type='FocalCost', weight=2.0),
-                dict(type='KeypointL1Cost', weight=10.0),
-                dict(type='KeypointOKSCost', weight=4.0),
-            ]),
-        loss_cls=dict(
-            type='mmdet.FocalLoss',
-            use_sigmoid=True,
-            gamma=2.0,
-            alpha=0.25,
-            reduction='none',
-            loss_weight=2.0),
-        loss_kpt=dict(type='KeypointL1Loss', loss_weight=10.0),
-        loss_oks=dict(type='KeypointOKSLoss', loss_weight=4.0)),
+        criterion=dict(
+            type='SetCriterion',
+            matcher=dict(
+                type='KeypointQueryMatcher',
+                costs=[
+                    dict(type='FocalCost', weight=2.0),
+                    dict(type='KeypointL1Cost', weight=10.0),
+                    dict(type='KeypointOKSCost', weight=4.0),
+                ]),
+            losses=dict(
+                loss_cls=dict(
+                    type='QueryFocalLoss',
+                    gamma=2.0,
+                    alpha=0.25,
+                    loss_weight=2.0),
+                loss_kpt=dict(type='KeypointL1Loss', loss_weight=10.0),
+                loss_oks=dict(type='KeypointOKSLoss', loss_weight=4.0)))),
     test_cfg=dict(score_thr=0.0))  # MMPose's inferencer sets it to bbox_thr

@@ -143,7 +143,7 @@ class OKSKeypointCodec(BaseKeypointCodec):
                           int]) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Turn the network's output for one image into poses in pixels.
 
-        Those that :meth:`select` keeps. No threshold, no suppression of
+        Those that :meth:`choose` keeps. No threshold, no suppression of
         overlaps.
 
         Args:
@@ -160,16 +160,18 @@ class OKSKeypointCodec(BaseKeypointCodec):
               model predicts no confidence for single keypoints, (n, K)
             - scores: (n, )
         """
-        scores, instances = self.select(logits[None])
-        kept = scores[0] != -1
-        scores, instances = scores[0, kept], instances[0, kept]
-        scores = scores.detach().float().cpu().numpy()
-        poses = keypoints[instances].detach().float().cpu().numpy()
-        poses = poses * np.array(input_size, dtype=np.float32)
+        sizes = torch.tensor([input_size])
+        poses, scores = (
+            values[0].numpy()
+            for values in self.choose(logits[None].detach().float().cpu(
+            ), keypoints[None].detach().float().cpu(), sizes))
+        kept = scores != -1
+        poses, scores = poses[kept], scores[kept]
         keypoint_scores = np.repeat(scores[:, None], self.num_keypoints, 1)
         return poses, keypoint_scores, scores
 
-    def select(self, logits: Tensor) -> Tuple[Tensor, Tensor]:
+    def choose(self, logits: Tensor, keypoints: Tensor,
+               input_sizes: Tensor) -> Tuple[Tensor, Tensor]:
         """Choose the people among the instances of each image.
 
         The ``max_per_img`` best (instance, class) pairs are kept, as the
@@ -178,11 +180,14 @@ class OKSKeypointCodec(BaseKeypointCodec):
 
         Args:
             logits (Tensor): Class logits, (B, N, Q).
+            keypoints (Tensor): Normalized coordinates, (B, N, K, 2).
+            input_sizes (Tensor): Width and height of the input images
+                without padding, int64, (B, 2).
 
         Returns:
-            tuple[Tensor]: scores and indices of n = ``max_per_img`` or N
-            instances, (B, n), best first. Those behind the last that is
-            kept have the score -1.
+            tuple[Tensor]: keypoints in pixels (B, n, K, 2) and scores (B, n)
+            of n = ``max_per_img`` or N instances, best first. Those behind
+            the last that is kept have the score -1.
         """
         probabilities = logits.sigmoid()
         best = probabilities.flatten(1)
@@ -193,7 +198,11 @@ class OKSKeypointCodec(BaseKeypointCodec):
         # the best. The best person always stays, for an untrained model: the
         # metric cannot evaluate no pose at all.
         least = torch.minimum(best[:, -1:], scores[:, :1])
-        return scores.masked_fill(scores < least, -1), instances
+        poses = keypoints.flatten(2)
+        index = instances[..., None].expand(-1, -1, poses.shape[-1])
+        poses = poses.gather(1, index).unflatten(-1, (-1, 2))
+        return (poses * input_sizes[:, None, None].to(poses.dtype),
+                scores.masked_fill(scores < least, -1))
 
 
 def _find_sigmas(metainfo: Optional[Union[dict, ConfigDict]],

@@ -8,6 +8,7 @@ from projects.grouppose.data.metainfo import load_metainfo
 from tests.helpers.models import build_small_model
 from tests.helpers.tool_runs import TOOLS, load_tool
 
+EMBEDDING = 'head.decoder.keypoint_embedding.weight'
 COCO, CROWDPOSE = [
     list(
         load_metainfo(dict(from_file=f'configs/_base_/datasets/{name}.py'))
@@ -33,8 +34,7 @@ def test_what_depends_on_the_number_of_keypoints():
     assert shapes[0].keys() == shapes[1].keys()
     assert {name
             for name in shapes[0] if shapes[0][name] != shapes[1][name]} == {
-                keypoint_transfer.EMBEDDING,
-                'head.query_selection.pose_embed.layers.3.weight',
+                EMBEDDING, 'head.query_selection.pose_embed.layers.3.weight',
                 'head.query_selection.pose_embed.layers.3.bias'
             }
 
@@ -65,6 +65,13 @@ def test_wrong_alias(alias, message):
         keypoint_transfer.match_keypoints(COCO, FIVE, alias)
 
 
+def first_poses(model, images):
+    """What the query selection predicts."""
+    feats = model.extract_feat(images)
+    model.head.train()
+    return model.head(feats)['enc']
+
+
 @pytest.mark.parametrize('target', [CROWDPOSE, FIVE])
 def test_first_poses_of_known_joints_stay(target):
     """The encoder selects the same instances and places the joints there."""
@@ -76,27 +83,21 @@ def test_first_poses_of_known_joints_stay(target):
 
     images = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
-        poses, moved = [
-            m.head.forward_decoder(
-                **m.head.forward_encoder(m.extract_feat(images)))
-            for m in (source, model)
-        ]
+        poses, moved = [first_poses(m, images) for m in (source, model)]
     known = [k for k, i in enumerate(matches) if i is not None]
-    old = poses['enc_keypoints'][:, :, [matches[k] for k in known]]
-    new = moved['enc_keypoints'][:, :, known]
+    old = poses['keypoints'][:, :, [matches[k] for k in known]]
+    new = moved['keypoints'][:, :, known]
     assert old.std() > 0.01  # they are not all at the same place
     # The same rows, but a product of another width rounds differently.
     torch.testing.assert_close(new, old, rtol=0, atol=1e-6)
     torch.testing.assert_close(
-        moved['enc_logits'], poses['enc_logits'], rtol=0, atol=0)
+        moved['logits'], poses['logits'], rtol=0, atol=0)
     outputs = [
         m.head.query_selection.pose_embed.layers[-1].weight.unflatten(
             0, (-1, 2)) for m in (source, model)
     ]
     assert outputs[1][known].equal(outputs[0][[matches[k] for k in known]])
-    embeddings = [
-        m.state_dict()[keypoint_transfer.EMBEDDING] for m in (source, model)
-    ]
+    embeddings = [m.state_dict()[EMBEDDING] for m in (source, model)]
     assert embeddings[1][known].equal(
         embeddings[0][[matches[k] for k in known]])
     for k in set(range(len(target))) - set(known):
@@ -143,7 +144,7 @@ def test_program(run, tmp_path):
 
 @pytest.mark.parametrize('arguments, src, message', [
     ([], 'none.pth', 'none.pth'),
-    ([], 'other.pth', 'other.pth: no head.decoder.keypoint_embedding'),
+    ([], 'other.pth', 'other.pth: no weights of keypoints'),
     (['--from-metainfo', 'crowdpose.py'
       ], 'coco.pth', 'it is for 17 keypoints, crowdpose.py has 14'),
     (['--alias', 'Tip'], 'coco.pth', '--alias Tip: expected NEW=OLD'),

@@ -20,7 +20,7 @@ pytest.importorskip('onnxruntime')
 
 from projects.grouppose.deployment import onnx_file  # noqa: E402
 from projects.grouppose.deployment import comparison, export  # noqa: E402
-from projects.grouppose.deployment.half import to_half  # noqa: E402
+from projects.grouppose.deployment import half as half_precision  # noqa: E402
 from projects.grouppose.inference import load_model  # noqa: E402
 from projects.grouppose.inference import prepare_for_inference  # noqa: E402
 
@@ -144,7 +144,7 @@ def test_metadata(exported, graph):
 
 def test_half_precision(exported, graph):
     model = exported[0]
-    half = to_half(graph)
+    half = half_precision.to_half(graph, half_precision.precise_parts(model))
     onnx.checker.check_model(half, full_check=True)
     content = half.SerializeToString()
     assert len(content) < 0.65 * graph.ByteSize()
@@ -184,8 +184,8 @@ def test_fixed_size_from_the_command_line(exported, drawn_config, tmp_path):
 def test_a_wrong_graph_is_not_written(exported, graph, tmp_path, monkeypatch):
     damaged = onnx.ModelProto()
     damaged.CopyFrom(graph)
-    last = damaged.graph.node[-1]
-    assert last.output == ['keypoints']
+    last, = (
+        node for node in damaged.graph.node if node.output == ['keypoints'])
     last.op_type = 'Sub'
     monkeypatch.setattr(onnx_file, 'trace', lambda *arguments: damaged)
     with pytest.raises(ValueError, match='is off by .*Nothing was written'):
@@ -275,8 +275,13 @@ def test_selection_follows_the_official_rule(person_label):
     codec = OKSKeypointCodec(
         sigmas=[0.1], person_label=person_label, max_per_img=7)
     logits = torch.randn(4, 9, 2)
+    # The pose of an instance tells its index.
+    keypoints = torch.arange(9.).view(1, 9, 1, 1).expand(4, 9, 1, 2)
     logits[0, :, person_label] -= 20  # no person among the best
-    for image, scores, instances in zip(logits, *codec.select(logits)):
+    sizes = torch.ones(4, 2).long()
+    for image, poses, scores in zip(logits,
+                                    *codec.choose(logits, keypoints, sizes)):
+        instances = poses[:, 0, 0]
         best, pairs = image.sigmoid().flatten().topk(7)
         people = pairs % 2 == person_label
         expected = list(zip(best[people], pairs[people] // 2))

@@ -10,6 +10,7 @@ from projects.grouppose.engine.bfloat16_optim_wrapper import \
     BFloat16OptimWrapper
 from projects.grouppose.model import deformable_attention
 from projects.grouppose.model.deformable_attention import DeformableAttention
+from projects.grouppose.model.tokens import padding_masks
 from tests.helpers.models import build_small_model, compute_losses, make_batch
 from tests.helpers.tool_runs import load_tool
 
@@ -61,19 +62,22 @@ def test_geometry_and_ranking_are_in_float32():
     head = build_small_model().head
     feats = [torch.rand(1, 32, 40 // s, 24 // s) for s in (1, 2, 4)]
     with in_bfloat16():
-        encoded = head.forward_encoder([x.bfloat16() for x in feats])
-        decoded = head.forward_decoder(**encoded)
-    assert encoded['valid_sizes'].dtype == torch.float32
-    assert encoded['valid_ratios'].dtype == torch.float32
-    assert decoded['enc_logits'].dtype == torch.float32
-    assert all(pose.dtype == torch.float32 for pose in decoded['poses'])
+        feats = [x.bfloat16() for x in feats]
+        tokens = head.pre_transformer(feats, padding_masks(feats, None))
+        memory = head.forward_encoder(tokens)
+        queries = head.pre_decoder(memory)
+    assert memory.valid_sizes.dtype == torch.float32
+    assert memory.valid_ratios.dtype == torch.float32
+    assert queries.outputs['enc']['logits'].dtype == torch.float32
+    assert queries.references.dtype == torch.float32
 
 
 def test_criterion_runs_without_autocast():
     seen = []
 
     def record(criterion, inputs):
-        dtypes = [inputs[0].dtype, inputs[1].dtype]
+        last = inputs[0]['last']
+        dtypes = [last['logits'].dtype, last['keypoints'].dtype]
         seen.append((*dtypes, torch.is_autocast_cpu_enabled()))
 
     model = build_small_model()

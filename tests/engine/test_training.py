@@ -192,9 +192,10 @@ def test_poses_are_in_the_frame_of_the_original_image(tmp_path):
         for batch in Runner.build_dataloader(loader):
             data = model.data_preprocessor(copy.deepcopy(batch))
             outputs = model.head(
-                model.extract_feat(data['inputs']), data['data_samples'])
-            for logits, keypoints in zip(outputs['logits'][-1],
-                                         outputs['keypoints'][-1]):
+                model.extract_feat(data['inputs']),
+                data['data_samples'])['last']
+            for logits, keypoints in zip(outputs['logits'],
+                                         outputs['keypoints']):
                 expected.append(
                     keypoints[logits[:, 1].argsort(descending=True)].numpy())
             samples += model.test_step(batch)

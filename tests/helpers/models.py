@@ -135,3 +135,14 @@ def compute_gradients(model, batch):
         if parameter.requires_grad
     }
     return total.detach(), gradients
+
+
+def stack_sets(outputs: dict) -> dict:
+    """Entries of all output sets that have them, stacked, (O, B, N, ...)."""
+    keys = {key: None for values in outputs.values() for key in values}
+    return {
+        key:
+        torch.stack(
+            [values[key] for values in outputs.values() if key in values])
+        for key in keys
+    }

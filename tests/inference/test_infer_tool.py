@@ -18,7 +18,7 @@ from projects.grouppose.inference import (PoseDrawer, ResultFile, coco_results,
                                           find_sources, sources)
 from tests.helpers.tool_runs import kill_tool, start_tool
 
-TOOLS = Path(__file__).resolve().parents[1] / 'tools'
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
 
 @pytest.fixture(scope='module')

@@ -2,8 +2,9 @@
 import pytest
 import torch
 
-from projects.grouppose.model.decoder import (SCHEMES,
-                                              GroupAttentionDecoderLayer)
+from projects.grouppose.model.decoder_layer import (SCHEMES,
+                                                    GroupAttentionDecoderLayer)
+from projects.grouppose.model.tokens import flatten_maps
 from tests.helpers.models import build_small_model, compute_losses, make_batch
 
 # Of (instance, slot) = (1, 2) among 3 instances of 4 slots.
@@ -20,15 +21,11 @@ REACHED = {
 }
 
 
-def run_layer(layer, query):
-    return layer(
-        query,
-        torch.zeros_like(query),
-        reference_points=torch.full((1, 3, 4, 1, 2), 0.5),
-        memory=torch.zeros(1, 6, 8),
-        memory_mask=torch.zeros(1, 6).bool(),
-        spatial_shapes=torch.tensor([[2, 3]]),
-        level_start_index=torch.tensor([0]))
+def run_layer(layer, query, attention_mask=None):
+    memory = flatten_maps([torch.zeros(1, 8, 2, 3)],
+                          [torch.zeros(1, 2, 3).bool()], torch.float32)
+    return layer(query, torch.zeros_like(query),
+                 torch.full((1, 3, 4, 1, 2), 0.5), memory, attention_mask)
 
 
 @pytest.mark.parametrize('scheme', SCHEMES)
@@ -40,6 +37,23 @@ def test_a_query_reaches_its_groups(scheme):
     changed[0, 1, 2] += torch.randn(8)
     difference = run_layer(layer, query) - run_layer(layer, changed)
     assert (difference[0].abs().amax(-1) > 1e-7).equal(REACHED[scheme])
+
+
+@pytest.mark.parametrize('scheme', SCHEMES)
+def test_a_mask_keeps_instances_apart(scheme):
+    """Here the first does not attend to the second; the third does."""
+    layer = GroupAttentionDecoderLayer(
+        8, 2, num_levels=1, feedforward_channels=16, self_attention=scheme)
+    mask = torch.zeros(3, 3).bool()
+    mask[0, 1] = True
+    query = torch.randn(1, 3, 4, 8)
+    changed = query.clone()
+    changed[0, 1, 2] += torch.randn(8)
+    difference = (
+        run_layer(layer, query, mask) - run_layer(layer, changed, mask))
+    reached = REACHED[scheme].clone()
+    reached[0] = False
+    assert (difference[0].abs().amax(-1) > 1e-7).equal(reached)
 
 
 def test_orders_differ():

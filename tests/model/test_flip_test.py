@@ -62,9 +62,9 @@ class SeesBlobs:
                     x += (1 - 1 / original) * (self.calls % 2 == 0)
                     poses[i, order[k]] = torch.tensor([x / width, y / height])
         logits = torch.tensor([[-9., score], [-9., score - 1]])
-        return dict(
-            logits=logits.expand(1, len(samples), 2, 2),
-            keypoints=keypoints[None])
+        last = dict(
+            logits=logits.expand(len(samples), 2, 2), keypoints=keypoints)
+        return dict(last=last)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from mmpose.structures import PoseDataSample
 
 from projects.grouppose.checkpoints.official_names import from_official
 from projects.grouppose.codec import OKSKeypointCodec
-from tests.helpers.models import R50_CONFIG
+from tests.helpers.models import R50_CONFIG, stack_sets
 from tests.helpers.stand_in import DATA, official_state_dict
 
 # Official and our names of the losses, and of the output sets.
@@ -65,7 +65,7 @@ def computed(golden) -> dict:
     data = dict(inputs=images, data_samples=samples)
     data = model.data_preprocessor(data, training=True)
     feats = model.extract_feat(data['inputs'])
-    outputs = model.head(feats, data['data_samples'])
+    outputs = stack_sets(model.head(feats, data['data_samples']))
     losses = model(**data, mode='loss')
     total, _ = model.parse_losses(losses)
     total.backward()

@@ -6,10 +6,11 @@ import torch
 from mmpose.registry import MODELS
 from torch.overrides import TorchFunctionMode
 
-from projects.grouppose.model.losses import (KeypointL1Loss, KeypointOKSLoss,
-                                             MatchedPoses)
+from projects.grouppose.model.losses import KeypointL1Loss, KeypointOKSLoss
+from projects.grouppose.model.matcher import Matches
 from projects.grouppose.model.targets import stack_targets
 from projects.grouppose.oks import object_keypoint_similarity
+from tests.helpers.matching import make_targets
 from tests.helpers.models import (build_small_model, compute_losses,
                                   make_batch, make_sample, small_config)
 
@@ -24,28 +25,25 @@ WRITES = {'as_tensor', 'new_tensor', 'tensor'}
 SIZES = [(64, 96), (96, 64)]
 
 
-def make_poses() -> MatchedPoses:
-    return MatchedPoses(
-        pred=torch.rand(2, 3, 4, 2),
-        gt=torch.rand(2, 3, 4, 2),
-        visible=(torch.rand(2, 3, 4) > 0.3).float(),
-        areas=0.1 + torch.rand(2, 3),
-        sigmas=torch.full((4, ), 0.1))
-
-
 def test_pose_losses():
-    poses = make_poses()
-    loss = KeypointL1Loss(loss_weight=10.0)(poses)
-    expected = sum(poses.visible[1, 2, k] *
-                   (poses.pred - poses.gt)[1, 2, k].abs().sum()
-                   for k in range(4))
-    assert loss[1, 2].item() == pytest.approx(10 * expected.item(), rel=1e-5)
-
-    loss = KeypointOKSLoss(loss_weight=4.0)(poses)
-    oks = object_keypoint_similarity(
-        *[x[1, 2] for x in (poses.pred, poses.gt, poses.visible, poses.areas)],
-        poses.sigmas)
-    assert loss[1, 2].item() == pytest.approx(4 * (1 - oks.item()), rel=1e-5)
+    """Each pair by itself: three people, two output sets."""
+    targets = make_targets([3])
+    keypoints = torch.rand(2, 1, 6, 4, 2)
+    queries, people = torch.tensor([[4, 0, 5], [1, 2, 3]]), torch.arange(3)
+    matches = Matches(torch.zeros(3).long(), queries, people.expand(2, -1), 3)
+    outputs = dict(keypoints=keypoints)
+    l1 = KeypointL1Loss(loss_weight=10.0)(outputs, targets, matches)
+    oks = KeypointOKSLoss(loss_weight=4.0)(outputs, targets, matches)
+    for i in range(2):
+        pred = keypoints[i, 0, queries[i]]
+        distance = (pred - targets.keypoints[0]).abs().sum(-1)
+        expected = (targets.visible[0] * distance).sum()
+        assert l1[i].item() == pytest.approx(10 * expected.item(), rel=1e-5)
+        expected = 1 - object_keypoint_similarity(
+            pred, targets.keypoints[0], targets.visible[0], targets.areas[0],
+            targets.sigmas)
+        assert oks[i].item() == pytest.approx(
+            4 * expected.sum().item(), rel=1e-5)
 
 
 @pytest.mark.parametrize('logit, target, expected', [
@@ -55,8 +53,13 @@ def test_pose_losses():
 ])
 def test_focal_loss_of_the_config(logit, target, expected):
     """The config's loss, without its weight of 2."""
-    loss = MODELS.build(small_config().head.loss_cls)
-    value = loss(torch.tensor([[logit]]), torch.tensor([[target]]))
+    loss = MODELS.build(small_config().head.criterion.losses.loss_cls)
+    people = int(target)
+    index = torch.zeros(people).long()
+    value = loss(
+        dict(logits=torch.full((1, 1, 1, 1), logit)),
+        make_targets([1])._replace(labels=torch.zeros(1, 1).long()),
+        Matches(index, index[None], index[None], people))
     assert value.item() == pytest.approx(2 * expected, rel=1e-4)
 
 
@@ -96,14 +99,19 @@ def count_copies(people, monkeypatch) -> CopyCounter:
     """Copies and calls of targets, matching and losses."""
     criterion = build_small_model().head.criterion
     samples = [make_sample((64, 96), count) for count in people]
-    logits = torch.randn(4, len(people), 12, 2)
-    keypoints = torch.rand(4, len(people), 12, 5, 2)
+    outputs = {
+        name:
+        dict(
+            logits=torch.randn(len(people), 12, 2),
+            keypoints=torch.rand(len(people), 12, 5, 2))
+        for name in ('d0', 'd1', 'last', 'enc')
+    }
     sigmas = torch.full((5, ), 0.1)
     from_numpy = torch.from_numpy
     with CopyCounter() as counter, monkeypatch.context() as patch:
         patch.setattr(torch, 'from_numpy',
                       lambda array: on_host_only(from_numpy(array)))
-        losses = criterion(logits, keypoints, stack_targets(samples, sigmas))
+        losses = criterion(outputs, stack_targets(samples, sigmas))
     assert len(losses) == 13
     return counter
 
@@ -185,5 +193,26 @@ def test_missing_targets():
 def test_unknown_loss():
     with pytest.raises(
             KeyError,
-            match='model.head.loss_kpt: .*NoSuchLoss.*custom_imports'):
-        build_small_model(loss_kpt=dict(type='NoSuchLoss'))
+            match='criterion.losses.loss_kpt: .*NoSuchLoss.*custom_imports'):
+        losses = dict(loss_kpt=dict(type='NoSuchLoss'))
+        build_small_model(criterion=dict(losses=losses))
+
+
+def test_name_of_a_loss_that_would_not_train():
+    with pytest.raises(ValueError, match='losses.kpt: .*loss_kpt'):
+        build_small_model(
+            criterion=dict(losses=dict(kpt=dict(type='KeypointL1Loss'))))
+
+
+def test_a_loss_can_be_taken_out():
+    model = build_small_model(criterion=dict(losses=dict(loss_oks=None)))
+    _, losses = compute_losses(model, make_batch(SIZES, [2, 1]))
+    assert not any('loss_oks' in name for name in losses)
+    assert 'd0.loss_kpt' in losses
+
+
+def test_label_that_the_head_does_not_have():
+    """The codec of the pipeline may be another one than the head's."""
+    model = build_small_model(num_classes=1, data_decoder=dict(person_label=0))
+    with pytest.raises(ValueError, match='label 1.*num_classes=1.*codec'):
+        compute_losses(model, make_batch(SIZES, [0, 2]))

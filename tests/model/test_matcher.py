@@ -11,6 +11,10 @@ from projects.grouppose.model.targets import PoseTargets
 from tests.helpers.matching import COSTS, make_predictions, make_targets
 
 
+def as_set(logits, keypoints) -> dict:
+    return dict(logits=logits, keypoints=keypoints)
+
+
 @pytest.mark.parametrize('dataset, kpt, oks, total', [
     ('coco', 1.6, 0.7073468, 17.787918),
     ('crowdpose', 1.3, 0.6124969, 14.408518),
@@ -47,7 +51,7 @@ def test_batch_equals_one_image_and_set_at_a_time():
     targets = make_targets([3, 0, 5])
     logits, keypoints = make_predictions(2, 3, 6)
     matcher = KeypointQueryMatcher(COSTS)
-    matches = matcher(logits, keypoints, targets)
+    matches = matcher(as_set(logits, keypoints), targets)
     assert matches.images.tolist() == [0] * 3 + [2] * 5
     assert matches.queries.shape == matches.people.shape == (2, 8)
 
@@ -71,7 +75,7 @@ def test_batch_equals_one_image_and_set_at_a_time():
 
 
 def test_more_people_than_queries():
-    matches = KeypointQueryMatcher(COSTS)(*make_predictions(3, 2, 4),
+    matches = KeypointQueryMatcher(COSTS)(as_set(*make_predictions(3, 2, 4)),
                                           make_targets([7, 2]))
     assert matches.images.tolist() == [0] * 4 + [1] * 2
     for people in matches.people[:, :4]:
@@ -79,7 +83,7 @@ def test_more_people_than_queries():
 
 
 def test_nobody_in_the_batch():
-    matches = KeypointQueryMatcher(COSTS)(*make_predictions(3, 2, 4),
+    matches = KeypointQueryMatcher(COSTS)(as_set(*make_predictions(3, 2, 4)),
                                           make_targets([0, 0]))
     assert matches.queries.shape == (3, 0)
 
@@ -89,7 +93,7 @@ def test_non_finite_predictions_are_assigned(value):
     logits, keypoints = make_predictions(2, 2, 4)
     keypoints[0, 0, 1] = value
     logits[1, 1] = value
-    matches = KeypointQueryMatcher(COSTS)(logits, keypoints,
+    matches = KeypointQueryMatcher(COSTS)(as_set(logits, keypoints),
                                           make_targets([2, 3]))
     for queries in matches.queries:
         assert len(set(queries[:2].tolist())) == 2
@@ -109,9 +113,8 @@ def test_a_user_adds_a_cost():
     targets = make_targets([3])
     logits, keypoints = make_predictions(1, 1, 5)
     keypoints[0, 0, [4, 0, 2]] = targets.keypoints[0]
-    matches = KeypointQueryMatcher([dict(type='CenterCost')])(logits,
-                                                              keypoints,
-                                                              targets)
+    matcher = KeypointQueryMatcher([dict(type='CenterCost')])
+    matches = matcher(as_set(logits, keypoints), targets)
     assert matches.queries.tolist() == [[0, 2, 4]]
     assert matches.people.tolist() == [[1, 2, 0]]
 

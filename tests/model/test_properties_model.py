@@ -42,8 +42,16 @@ def criterion(model):
 
 
 def match(logits, keypoints, targets):
-    return TASK_UTILS.build(dict(type='KeypointQueryMatcher',
-                                 costs=COSTS))(logits, keypoints, targets)
+    matcher = TASK_UTILS.build(dict(type='KeypointQueryMatcher', costs=COSTS))
+    return matcher(dict(logits=logits, keypoints=keypoints), targets)
+
+
+def name_sets(logits, keypoints) -> dict:
+    """Output sets of three stacked ones."""
+    return {
+        name: dict(logits=logits[i], keypoints=keypoints[i])
+        for i, name in enumerate(('d0', 'last', 'enc'))
+    }
 
 
 def select_people(targets: PoseTargets, order) -> PoseTargets:
@@ -119,7 +127,7 @@ def test_losses_and_gradients_are_finite(criterion, seed, counts, area, scale,
         keypoints[:, :, :people] = targets.keypoints[None, :, :people]
     logits.requires_grad_()
     keypoints.requires_grad_()
-    losses = criterion(logits, keypoints, targets)
+    losses = criterion(name_sets(logits, keypoints), targets)
     for name, value in losses.items():
         assert value.isfinite() and value >= 0, name
     for name in ('loss_kpt', 'loss_oks'):
@@ -140,7 +148,7 @@ def test_losses_vanish_for_perfect_predictions(criterion, seed, people):
     keypoints[:, 0, order] = targets.keypoints[0]
     logits[:] = -40
     logits[:, 0, order, 1] = 40
-    losses = criterion(logits, keypoints, targets)
+    losses = criterion(name_sets(logits, keypoints), targets)
     assert losses['matched_oks'] == pytest.approx(1, abs=1e-5)
     for name, value in losses.items():
         if 'loss' in name:
@@ -227,22 +235,23 @@ def test_padding_changes_nothing_but_the_masks(model, seed, sizes):
         valid = ~mask[0]
         cropped.append(feat[..., :valid.any(1).sum(), :valid.any(0).sum()])
     head = model.head
-    term = head.decoder._positional_term
+    term = head.decoder.positional_term
     # QUIRK: it is in the frame of the padded map.
     own_frame = patch.object(
-        head.decoder, '_positional_term',
-        lambda poses, ratios: term(poses, torch.ones_like(ratios)))
+        head.decoder, 'positional_term', lambda poses, memory: term(
+            poses / memory.valid_ratios[:, None, None, 0], memory))
     with own_frame, torch.no_grad():
         # QUIRK: cells that cannot be an instance compete, all with this
         # score. There are more of them in a padded map.
         norm = head.query_selection.norm
         blank = head.query_selection.class_embed(
             norm(head.query_selection.output(torch.zeros(32)))).max()
-        alone = head(cropped)
-        encoded = head.forward_encoder(cropped)
-        chosen = head.forward_decoder(**encoded)['enc_logits']
+        alone = head(cropped)['last']
+        tokens = head.pre_transformer(cropped, padding_masks(cropped, None))
+        selected = head.query_selection(head.forward_encoder(tokens))
+        chosen = selected.outputs['logits']
         assume(chosen.shape[1] == 12 and chosen.max(-1).values.min() > blank)
-        padded = head(feats, samples)
+        padded = head(feats, samples)['last']
     for name in ('logits', 'keypoints'):
         torch.testing.assert_close(
             padded[name], alone[name], rtol=1e-3, atol=1e-4)

@@ -1,18 +1,13 @@
 """Start from weights that were trained on other keypoints: joints are found
 by their names, and what belongs to a joint goes with it."""
 import re
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 import torch
+from mmpose.registry import MODELS
 from torch import Tensor
 
 from ..describe.names import canonical_names
-
-# The weights that depend on the number of keypoints: a row for each keypoint,
-# and rows for x and y of each keypoint in turn.
-EMBEDDING = 'head.decoder.keypoint_embedding.weight'
-POSES = re.compile(
-    r'head\.query_selection\.pose_embed\.layers\.(\d+)\.(?:weight|bias)')
 
 
 def match_keypoints(
@@ -68,18 +63,10 @@ def change_keypoints(weights: Dict[str, Tensor],
     Raises:
         ValueError: If these are not weights of Group Pose.
     """
-    num_keypoints = count_keypoints(weights)
     changed = dict(weights)
-    changed[EMBEDDING] = _choose(weights[EMBEDDING], matches)
-    for name in _pose_outputs(weights):
-        value = weights[name]
-        if len(value) != 2 * num_keypoints:
-            raise ValueError(
-                f'{name} has {len(value)} rows, but {EMBEDDING} is for '
-                f'{num_keypoints} keypoints, which need two each. Give a '
-                'checkpoint of Group Pose.')
-        of_points = value.unflatten(0, (num_keypoints, 2))
-        changed[name] = _choose(of_points, matches).flatten(0, 1)
+    for name, (axis, per_keypoint) in _keypoint_axes(weights).items():
+        rows = weights[name].unflatten(axis, (-1, per_keypoint))
+        changed[name] = _choose(rows, matches, axis).flatten(axis, axis + 1)
     return changed
 
 
@@ -89,12 +76,22 @@ def count_keypoints(weights: Dict[str, Tensor]) -> int:
     Raises:
         ValueError: If these are not weights of Group Pose.
     """
-    if EMBEDDING not in weights or not _pose_outputs(weights):
+    lengths = {
+        name: weights[name].shape[axis] / per_keypoint
+        for name, (axis, per_keypoint) in _keypoint_axes(weights).items()
+    }
+    if not lengths:
         raise ValueError(
-            f'no {EMBEDDING} or no head.query_selection.pose_embed: these '
-            'are not weights of this project\'s Group Pose. Convert those of '
-            'the official program with official_to_mmpose.py first.')
-    return len(weights[EMBEDDING])
+            'no weights of keypoints, such as '
+            'head.decoder.keypoint_embedding.weight: these are not weights of '
+            'this project\'s models. Convert those of an official program '
+            'with official_to_mmpose.py first.')
+    if len(set(lengths.values())) > 1:
+        listed = ', '.join(f'{name} for {length:g}'
+                           for name, length in lengths.items())
+        raise ValueError(f'its weights are for different numbers of '
+                         f'keypoints: {listed}. Give another checkpoint.')
+    return int(lengths.popitem()[1])
 
 
 def format_matches(source: List[str], target: List[str],
@@ -111,14 +108,25 @@ def format_matches(source: List[str], target: List[str],
     return '\n'.join(lines)
 
 
-def _pose_outputs(weights: Dict[str, Tensor]) -> List[str]:
-    """Names of weight and bias of the last layer of the first pose head."""
-    layers = {name: POSES.fullmatch(name) for name in weights}
-    layers = {name: int(match[1]) for name, match in layers.items() if match}
-    return [name for name in layers if layers[name] == max(layers.values())]
+def _keypoint_axes(weights: Dict[str, Tensor]) -> Dict[str, Tuple[int, int]]:
+    """Axis, and entries per keypoint on it, of the weights that depend on the
+    number of keypoints.
+
+    Registered modules name them in their ``per_keypoint``, by a pattern of
+    the name that they have in the module.
+    """
+    found = {}
+    for module in MODELS.module_dict.values():
+        for pattern, axis in getattr(module, 'per_keypoint', {}).items():
+            ends = re.compile(rf'head\.(?:.+\.)?{pattern}')
+            found.update(
+                {name: axis
+                 for name in weights if ends.fullmatch(name)})
+    return found
 
 
-def _choose(rows: Tensor, matches: List[Optional[int]]) -> Tensor:
-    """Rows by index, the mean of all for None."""
-    mean = rows.mean(0)
-    return torch.stack([mean if i is None else rows[i] for i in matches])
+def _choose(rows: Tensor, matches: List[Optional[int]], axis: int) -> Tensor:
+    """Entries of keypoints by index, the mean of all for None."""
+    mean = rows.mean(axis)
+    return torch.stack(
+        [mean if i is None else rows.select(axis, i) for i in matches], axis)

@@ -50,13 +50,9 @@ class PoseGraph(nn.Module):
         head = self.model.head
         feats = self.model.extract_feat(images)
         masks = sampled_masks(feats, images.shape[-2:], valid_sizes.flip(-1))
-        decoded = head.forward_decoder(**head.encode(feats, masks))
-        outputs = head.forward_out_head(None, **decoded)
-        scores, instances = head.codec.select(outputs['logits'][-1])
-        poses = outputs['keypoints'][-1].flatten(2)
-        index = instances[..., None].expand(-1, -1, poses.shape[-1])
-        poses = poses.gather(1, index).unflatten(-1, (-1, 2))
-        return poses * valid_sizes[:, None, None].to(poses.dtype), scores
+        outputs = head.run_steps(feats, masks)[0]['last']
+        return head.codec.choose(outputs['logits'], outputs['keypoints'],
+                                 valid_sizes)
 
 
 def trace(model: nn.Module,

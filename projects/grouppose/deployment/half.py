@@ -1,21 +1,38 @@
 """Half precision where it is safe: the layers that hold most of the weights
 and do most of the work compute in float16, everything else in float32."""
+from typing import List, Sequence
+
 import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
+from torch import nn
 
 # Layers with weights become half...
 WEIGHTED = ('Conv', 'Gemm', 'MatMul')
 # ... and what works on their results alone stays half.
 FOLLOWING = ('Add', 'MaxPool', 'Mul', 'Relu')
-# Parts of the names of layers that stay as they are. In half precision,
-# sampling locations move by up to 0.04 tokens, and there are too few numbers
-# to rank thousands of tokens by.
-PRECISE = ('query_selection', 'sampling_offsets', 'attention_weights',
-           'class_embed', 'pose_embed', 'ref_point_head')
 
 
-def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
+def precise_parts(model: nn.Module) -> List[str]:
+    """Places of the layers that stay as they are.
+
+    In half precision, sampling locations move by up to 0.04 tokens, and
+    there are too few numbers to rank thousands of tokens by. Modules say so
+    themselves, by the names of such parts in their ``full_precision``.
+
+    Args:
+        model (nn.Module): The model that a graph was made of.
+
+    Returns:
+        list[str]: Names of modules.
+    """
+    return [
+        f'{name}.{part}'.strip('.') for name, module in model.named_modules()
+        for part in getattr(module, 'full_precision', ())
+    ]
+
+
+def to_half(model: onnx.ModelProto, precise: Sequence[str]) -> onnx.ModelProto:
     """Let the heavy layers of a graph compute in float16.
 
     Normalization layers, sampling, coordinates, and the scores by which
@@ -23,6 +40,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Args:
         model (onnx.ModelProto): From :func:`trace`. It is left as it was.
+        precise (Sequence[str]): From :func:`precise_parts`.
 
     Returns:
         onnx.ModelProto: Of about half the size.
@@ -30,7 +48,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     result = onnx.ModelProto()
     result.CopyFrom(model)
     graph = result.graph
-    rewriter = _Rewriter(graph)
+    rewriter = _Rewriter(graph, precise)
     nodes = [*graph.node]
     for node in nodes:
         rewriter.add(node)
@@ -56,7 +74,8 @@ class _Rewriter:
     float16, so that it may exist in both.
     """
 
-    def __init__(self, graph: onnx.GraphProto):
+    def __init__(self, graph: onnx.GraphProto, precise: Sequence[str]):
+        self.precise = [f'.{part}' for part in precise]
         self.weights = {
             tensor.name: tensor
             for tensor in graph.initializer
@@ -107,10 +126,21 @@ class _Rewriter:
             numpy_helper.from_array(values, name + '_half'))
 
     def _becomes_half(self, node: NodeProto) -> bool:
-        if any(part in node.name for part in PRECISE):
+        if self._is_precise(node.name):
             return False
         if node.op_type in WEIGHTED:
             return any(name in self.weights for name in node.input)
         results = [name for name in node.input if name not in self.weights]
         return node.op_type in FOLLOWING and bool(
             results) and self.halves.issuperset(results)
+
+    def _is_precise(self, name: str) -> bool:
+        """Whether a node is in a part that stays as it is.
+
+        Nodes are named after the modules that were called to get there:
+        ``/decoder/class_embeds.0/MatMul``.
+        """
+        scope = name.strip('/').replace('/', '.').split('.')
+        places = ['.' + '.'.join(scope[:i]) for i in range(1, len(scope))]
+        return any(
+            part.endswith(place) for part in self.precise for place in places)

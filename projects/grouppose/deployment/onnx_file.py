@@ -10,7 +10,7 @@ from ..inference.speed import OneDNNLinear
 from ..model import GroupPoseHead
 from .comparison import Difference, compare, drawn_batches, load_graph
 from .graph import trace
-from .half import to_half
+from .half import precise_parts, to_half
 from .metadata import describe
 
 # What a graph may differ by from its model, in pixels and in scores. In half
@@ -56,7 +56,7 @@ def export(model: nn.Module,
     metadata = describe(model, fixed_size)
     graph = trace(model, fixed_size, batch_size)
     if half:
-        graph = to_half(graph)
+        graph = to_half(graph, precise_parts(model))
     onnx.helper.set_model_props(graph, metadata)
     onnx.checker.check_model(graph, full_check=True)
     content = graph.SerializeToString()

@@ -10,7 +10,7 @@ import numpy as np
 
 from .coco_file import KeypointFile
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[3]
 CONFIG_DIR = 'configs/body_2d_keypoint/grouppose'
 SMALL_ITERATIONS = 1000  # a few minutes on a CPU
 HERE = '{{ fileDirname }}'  # the folder of a config, for MMEngine

@@ -1,19 +1,13 @@
 """Deformable attention to the maps of all levels, in full precision also where
-the rest of the model is in mixed precision, and the encoder made of it."""
+the rest of the model is in mixed precision."""
 from typing import Optional
 
 import torch
-from mmcv.cnn import build_norm_layer
-from mmcv.cnn.bricks.transformer import FFN
 from mmcv.ops import MultiScaleDeformableAttention
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
-from mmengine.model import ModuleList
 from mmengine.runner import autocast
-from mmpose.models.heads.transformer_heads.transformers import (
-    DeformableDetrTransformerEncoder, DeformableDetrTransformerEncoderLayer)
 from torch import Tensor
 
-from .gradient_checkpointing import recomputable
 from .sampling.cpu import sum_bags
 from .sampling.onnx import exportable_sampling
 
@@ -27,6 +21,9 @@ class DeformableAttention(MultiScaleDeformableAttention):
     or 0.33 columns (bfloat16), and mmcv's operator for GPUs does not take
     bfloat16 at all.
     """
+
+    # Layers whose results are places and their weights.
+    full_precision = ('sampling_offsets', 'attention_weights')
 
     def forward(self,
                 query: Tensor,
@@ -133,56 +130,3 @@ def sample_maps(value: Tensor, spatial_shapes: Tensor,
     return MultiScaleDeformableAttnFunction.apply(value, spatial_shapes,
                                                   level_start_index, locations,
                                                   weights, im2col_step)
-
-
-class DeformableEncoderLayer(DeformableDetrTransformerEncoderLayer):
-    """MMPose's encoder layer with :class:`DeformableAttention`.
-
-    Args:
-        with_cp (bool): See :func:`recomputable`. Defaults to False.
-        kwargs: Arguments of MMPose's class.
-    """
-
-    def __init__(self, with_cp: bool = False, **kwargs):
-        super().__init__(**kwargs)
-        self.with_cp = with_cp
-
-    def _init_layers(self) -> None:
-        self.self_attn = DeformableAttention(**self.self_attn_cfg)
-        self.embed_dims = self.self_attn.embed_dims
-        self.ffn = FFN(**self.ffn_cfg)
-        self.norms = ModuleList([
-            build_norm_layer(self.norm_cfg, self.embed_dims)[1]
-            for _ in range(2)
-        ])
-
-    forward = recomputable(DeformableDetrTransformerEncoderLayer.forward)
-
-
-class DeformableEncoder(DeformableDetrTransformerEncoder):
-    """MMPose's encoder made of :class:`DeformableEncoderLayer`."""
-
-    def _init_layers(self) -> None:
-        self.layers = ModuleList([
-            DeformableEncoderLayer(**self.layer_cfg)
-            for _ in range(self.num_layers)
-        ])
-        self.embed_dims = self.layers[0].embed_dims
-
-    def forward(self, query: Tensor, **kwargs) -> Tensor:
-        """Let the tokens attend to each other, layer by layer.
-
-        MMPose's encoder reads the sizes of the maps off a tensor to find the
-        reference points, which makes the host wait for the GPU.
-
-        Args:
-            query (Tensor): Tokens of all levels, (B, S, C).
-            kwargs: See :meth:`DeformableAttention.attend`; and query_pos,
-                (B, S, C).
-
-        Returns:
-            Tensor: (B, S, C).
-        """
-        for layer in self.layers:
-            query = layer(query=query, **kwargs)
-        return query

@@ -1,55 +1,65 @@
-"""The head that strings the parts of Group Pose together: encoder, query
-selection, decoder, and then the criterion or the codec."""
-import math
-from typing import Dict, List, Tuple
+"""The head: tokens, encoder, queries, decoder, one after another, and then
+the criterion or the codec."""
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
-from mmcv.ops import MultiScaleDeformableAttention
 from mmengine.config import ConfigDict
-from mmengine.model import initialize
+from mmengine.model import ModuleDict, initialize
 from mmengine.runner import autocast
 from mmengine.structures import InstanceData
-from mmpose.models.heads.transformer_heads.base_transformer_head import \
-    TransformerHead
-from mmpose.models.heads.transformer_heads.transformers import \
-    PositionEmbeddingSineHW
+from mmpose.models.heads import BaseHead
 from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.utils.typing import (Features, OptConfigType, OptSampleList,
                                  SampleList)
 from torch import Tensor, nn
 
-from .deformable_attention import DeformableEncoder
 from .flip_test import predict_both_ways
-from .losses import SetCriterion
-from .targets import stack_targets
-from .tokens import level_index, padding_masks, token_centers
+from .matcher import build_named
+from .queries import MAIN, OutputSets, Queries
+from .targets import PoseTargets, check_labels, stack_targets
+from .tokens import Tokens, flatten_maps, padding_masks
 
 
 @MODELS.register_module()
-class GroupPoseHead(TransformerHead):
-    """Head of `Group Pose <https://arxiv.org/abs/2308.07313>`_.
+class GroupPoseHead(BaseHead):
+    """Head of `Group Pose <https://arxiv.org/abs/2308.07313>`_ and of methods
+    with the same decoder.
 
     It takes the maps of a neck and predicts N poses of K keypoints with a
-    class score each. K and the OKS sigmas come from the codec.
+    class score each, in four steps, each done by a registered part:
+
+    1. :meth:`pre_transformer`: the maps become one sequence of tokens
+    2. :meth:`forward_encoder`: tokens attend to each other
+    3. :meth:`pre_decoder`: the best tokens become queries
+    4. :meth:`forward_decoder`: queries become poses, layer by layer
+
+    K and the OKS sigmas come from the codec.
 
     Args:
-        encoder (dict): Arguments of :class:`DeformableEncoder`.
         decoder (dict): Config of the decoder; ``num_keypoints`` and
             ``num_classes`` are filled in.
-        positional_encoding (dict): Arguments of MMPose's
-            ``PositionEmbeddingSineHW``.
         data_decoder (dict): Config of the codec that turns outputs into
             poses, the one that encodes the targets in the pipeline.
-        matcher (dict): Config of the matcher.
-        loss_cls (dict): Config of the classification loss.
-        loss_kpt (dict): Config of the keypoint loss.
-        loss_oks (dict): Config of the OKS loss.
+        criterion (dict, optional): Config of the training criterion, see
+            :class:`SetCriterion`. A head without one predicts only.
+        encoder (dict, optional): Config of the encoder. Without one the
+            maps of the neck are the memory.
+        positional_encoding (dict, optional): Config of the positional
+            encoding of maps, which is called with a mask (B, H, W) that is
+            true on padding; to it, a learned embedding of the level is
+            added. Defaults to none, and no such embedding.
         num_queries (int): Number of instances N. Defaults to 100.
         num_classes (int): Number of class logits Q. Defaults to 2, as in
             official checkpoints, of which the codec's ``person_label``
             stands for people.
         query_selection (dict): Config of the query selection; its sizes are
             filled in. Defaults to :class:`PoseQuerySelection`.
+        training_queries (dict[str, dict]): Configs of groups of queries that
+            are there in training only, by name of the group. Each is a
+            module in ``MODELS`` that is built with ``num_keypoints``,
+            ``num_classes`` and ``embed_dims`` and called as
+            ``part(queries, memory, targets)``; it returns a
+            :class:`QueryGroup`. Defaults to none.
         init_cfg (dict or list[dict], optional): What to do to the weights
             after :meth:`init_weights`, see MMEngine's ``initialize``.
 
@@ -58,30 +68,23 @@ class GroupPoseHead(TransformerHead):
             class of the head, or widths or levels of the parts differ.
     """
 
-    default_init_cfg = None
-
     def __init__(self,
-                 encoder: ConfigDict,
                  decoder: ConfigDict,
-                 positional_encoding: ConfigDict,
                  data_decoder: ConfigDict,
-                 matcher: ConfigDict,
-                 loss_cls: ConfigDict,
-                 loss_kpt: ConfigDict,
-                 loss_oks: ConfigDict,
+                 criterion: OptConfigType = None,
+                 encoder: OptConfigType = None,
+                 positional_encoding: OptConfigType = None,
                  num_queries: int = 100,
                  num_classes: int = 2,
                  query_selection: ConfigDict = dict(type='PoseQuerySelection'),
+                 training_queries: Optional[Dict[str, ConfigDict]] = None,
                  init_cfg: OptConfigType = None):
         if not isinstance(num_queries, int) or num_queries < 1:
             raise ValueError('GroupPoseHead: num_queries must be a positive '
                              f'integer, not {num_queries!r}.')
-        super().__init__(
-            encoder=encoder,
-            decoder=decoder,
-            positional_encoding=positional_encoding,
-            num_queries=num_queries,
-            init_cfg=init_cfg)
+        super().__init__(init_cfg)
+        self.num_queries = num_queries
+        self.num_classes = num_classes
         self.codec = KEYPOINT_CODECS.build(data_decoder)
         if self.codec.person_label >= num_classes:
             raise ValueError(
@@ -90,205 +93,195 @@ class GroupPoseHead(TransformerHead):
                 'num_classes or lower person_label of the codec.')
         self.register_buffer(
             'sigmas', torch.from_numpy(self.codec.sigmas), persistent=False)
+        self._labels_checked = False
 
-        self.positional_encoding = PositionEmbeddingSineHW(
-            **positional_encoding)
-        self.encoder = DeformableEncoder(**encoder)
-        embed_dims = self.encoder.embed_dims
-        num_levels = self.encoder.layers[0].self_attn.num_levels
-        self.level_embed = nn.Parameter(torch.empty(num_levels, embed_dims))
         sizes = dict(
             num_keypoints=self.codec.num_keypoints, num_classes=num_classes)
-        self.query_selection = MODELS.build(
-            dict(
-                query_selection,
-                num_queries=num_queries,
-                embed_dims=embed_dims,
-                **sizes))
-        self.decoder = MODELS.build(dict(decoder, **sizes))
-        self.criterion = SetCriterion(matcher, loss_cls, loss_kpt, loss_oks)
+        self.decoder = build_named(MODELS, dict(decoder, **sizes),
+                                   'model.head.decoder')
+        self.encoder = encoder and build_named(MODELS, encoder,
+                                               'model.head.encoder')
+        sizes['embed_dims'] = self.decoder.embed_dims
+        self.positional_encoding = None
+        if positional_encoding is not None:
+            self.positional_encoding = build_named(
+                MODELS, positional_encoding, 'model.head.positional_encoding')
+            self.level_embed = nn.Parameter(
+                torch.empty(self.decoder.num_levels, self.decoder.embed_dims))
         self._check_sizes()
+        self.query_selection = build_named(
+            MODELS, dict(query_selection, num_queries=num_queries, **sizes),
+            'model.head.query_selection')
+        self.training_queries = ModuleDict({
+            name:
+            build_named(MODELS, dict(part, **sizes),
+                        f'model.head.training_queries.{name}')
+            for name, part in (training_queries or {}).items()
+            if part is not None
+        })
+        self.criterion = criterion and build_named(MODELS, criterion,
+                                                   'model.head.criterion')
         self.init_weights()
 
     def _check_sizes(self) -> None:
         """Refuse parts that do not fit together."""
-        source = 'encoder.layer_cfg.self_attn_cfg'
-        width = self.encoder.embed_dims
-        if width % 4:
-            raise ValueError(f'GroupPoseHead: {source}.embed_dims is {width}, '
-                             'but must be a multiple of 4.')
-        widths = {
-            'encoder.layer_cfg.ffn_cfg.embed_dims':
-            self.encoder.layers[0].ffn.embed_dims,
-            'decoder.layer_cfg.embed_dims':
-            self.decoder.embed_dims,
-            '2 * positional_encoding.num_pos_feats':
-            2 * self.positional_encoding.num_pos_feats,
-        }
-        for field, other in widths.items():
-            if other != width:
-                raise ValueError(
-                    f'GroupPoseHead: {field} is {other}, but {source}.'
-                    f'embed_dims is {width}. Make them the same.')
-        levels = len(self.level_embed)
-        if self.decoder.num_levels != levels:
-            raise ValueError(
-                'GroupPoseHead: decoder.layer_cfg.num_levels is '
-                f'{self.decoder.num_levels}, but {source}.num_levels is '
-                f'{levels}. Make them the same.')
+        stated = {}
+        if self.encoder is not None:
+            stated['encoder'] = (self.encoder.embed_dims,
+                                 self.encoder.num_levels)
+        if hasattr(self.positional_encoding, 'num_pos_feats'):
+            stated['positional_encoding'] = (
+                2 * self.positional_encoding.num_pos_feats,
+                self.decoder.num_levels)
+        own = self.decoder.embed_dims, self.decoder.num_levels
+        for part, found in stated.items():
+            for size, value, wanted in zip(('width', 'number of levels'),
+                                           found, own):
+                if value != wanted:
+                    raise ValueError(
+                        f'GroupPoseHead: the {size} of {part} is {value}, '
+                        f'but that of decoder is {wanted}. Make them the '
+                        'same.')
 
     def init_weights(self) -> None:
-        """Initialize as the official program does.
-
-        Matrices from Xavier's uniform distribution; the last layer of every
-        pose head zero, so that poses start where their anchors are; class
-        scores start at 0.01. The heads of all decoder layers start equal.
-        Last comes what ``init_cfg`` asks for.
-        """
-        parts = [self.encoder, self.decoder, self.query_selection.output]
-        for part in parts:
-            for parameter in part.parameters():
-                if parameter.dim() > 1:
-                    nn.init.xavier_uniform_(parameter)
-        for module in self.modules():
-            if isinstance(module, nn.MultiheadAttention):
-                nn.init.zeros_(module.in_proj_bias)
-                nn.init.zeros_(module.out_proj.bias)
-            elif isinstance(module, MultiScaleDeformableAttention):
-                module.init_weights()
-        nn.init.normal_(self.level_embed)
-
-        class_embeds = [*self.decoder.class_embeds]
-        pose_embeds = [*self.decoder.pose_embeds]
-        for head in [*class_embeds, self.query_selection.class_embed]:
-            head.reset_parameters()
-            nn.init.constant_(head.bias, -math.log((1 - 0.01) / 0.01))
-        for head in [*pose_embeds, self.query_selection.pose_embed]:
-            for layer in head.layers:
-                layer.reset_parameters()
-            nn.init.zeros_(head.layers[-1].weight)
-            nn.init.zeros_(head.layers[-1].bias)
-        for first, *others in (class_embeds, pose_embeds):
-            for other in others:
-                other.load_state_dict(first.state_dict())
+        """Let every part initialize itself, then do what ``init_cfg`` says."""
+        for part in self.children():
+            if hasattr(part, 'init_weights'):
+                part.init_weights()
+        if self.positional_encoding is not None:
+            nn.init.normal_(self.level_embed)
         if self.init_cfg:
             initialize(self, self.init_cfg)
         self._is_init = True
 
-    def forward_encoder(self,
-                        feats: Tuple[Tensor],
-                        batch_data_samples: OptSampleList = None) -> Dict:
-        """Let the tokens of all levels attend to each other.
+    def forward(self,
+                feats: Sequence[Tensor],
+                batch_data_samples: OptSampleList = None) -> OutputSets:
+        """Predict from the maps of a batch.
 
         Args:
-            feats (tuple[Tensor]): L maps, (B, C, H_l, W_l).
+            feats (Sequence[Tensor]): L maps, (B, C, H_l, W_l).
             batch_data_samples (list[:obj:`PoseDataSample`], optional):
                 Their metainfo tells which part of the maps is padding.
                 Without them nothing is.
 
         Returns:
-            dict: memory (B, S, C), memory_mask (B, S), valid_sizes and
-            valid_ratios (B, L, 2), spatial_shapes (list of (H, W)).
+            OutputSets: See :meth:`run_steps`.
         """
-        if len(feats) != len(self.level_embed):
-            raise ValueError(
-                f'GroupPoseHead got {len(feats)} feature maps, but the '
-                f'encoder is built for {len(self.level_embed)} levels. Set '
-                'num_outs of the neck and num_levels of the attentions to '
-                'the same number.')
-        return self.encode(feats, padding_masks(feats, batch_data_samples))
+        return self.run_steps(feats, padding_masks(feats,
+                                                   batch_data_samples))[0]
 
-    def encode(self, feats: Tuple[Tensor], masks: List[Tensor]) -> Dict:
-        """What :meth:`forward_encoder` does, with the padding given.
+    def run_steps(
+            self,
+            feats: Sequence[Tensor],
+            masks: Sequence[Tensor],
+            targets: Optional[PoseTargets] = None
+    ) -> Tuple[OutputSets, Queries]:
+        """The four steps, one after another.
 
         Args:
-            feats (tuple[Tensor]): L maps, (B, C, H_l, W_l).
-            masks (list[Tensor]): True on padding, bool, (B, H_l, W_l).
+            feats (Sequence[Tensor]): L maps, (B, C, H_l, W_l).
+            masks (Sequence[Tensor]): True on padding, bool, (B, H_l, W_l).
+            targets (PoseTargets, optional): The people of the batch, in
+                training.
 
         Returns:
-            dict: As :meth:`forward_encoder` returns it.
+            tuple: The queries, and their output sets by name, of the dtype of
+            the weights. Each is a dict with class logits (B, N, Q),
+            normalized keypoints (B, N, K, 2), and what else the parts
+            predict:
+
+            - ``last``: of the last decoder layer
+            - ``d0``, ``d1``, ...: of the layers before it, in training
+            - ``enc``: of the query selection, in training
+            - ``GROUP.last``, ``GROUP.d0``, ...: of the queries that are
+              there in training only
         """
-        tokens = torch.cat([x.flatten(2).transpose(1, 2) for x in feats], 1)
-        positions = torch.cat([
-            self.positional_encoding(mask).flatten(2).transpose(1, 2) + embed
-            for mask, embed in zip(masks, self.level_embed)
-        ], 1)
-        memory_mask = torch.cat([mask.flatten(1) for mask in masks], 1)
+        memory = self.forward_encoder(self.pre_transformer(feats, masks))
+        queries = self.pre_decoder(memory, targets)
+        return self.forward_decoder(memory, queries), queries
 
-        # QUIRK: the valid part is read off the first row and column.
-        # Mixed precision is for features, not for geometry.
-        valid_sizes = torch.stack([
-            torch.stack([(~mask[:, 0]).sum(1), (~mask[:, :, 0]).sum(1)], -1)
-            for mask in masks
-        ], 1).to(self.level_embed.dtype)
-        spatial_shapes = [tuple(x.shape[-2:]) for x in feats]
-        levels = level_index(spatial_shapes, tokens.device)
-        valid_ratios = valid_sizes / levels['spatial_shapes'].flip(-1)
-        memory = self.encoder(
-            query=tokens,
-            query_pos=positions,
-            key_padding_mask=memory_mask,
-            reference_points=token_centers(spatial_shapes, valid_ratios),
-            **levels)
-        return dict(
-            memory=memory,
-            memory_mask=memory_mask,
-            valid_sizes=valid_sizes,
-            valid_ratios=valid_ratios,
-            spatial_shapes=spatial_shapes)
+    def pre_transformer(self, feats: Sequence[Tensor],
+                        masks: Sequence[Tensor]) -> Tokens:
+        """Line up the cells of the maps.
 
-    def forward_decoder(self, memory: Tensor, memory_mask: Tensor,
-                        valid_sizes: Tensor, valid_ratios: Tensor,
-                        spatial_shapes: List[tuple]) -> Dict:
-        """Select instances and refine their poses.
-
-        Args and shapes: see :meth:`forward_encoder`.
+        Args and shapes: see :meth:`run_steps`.
 
         Returns:
-            dict: hidden_states and poses, a list entry a decoder layer, see
-            :meth:`GroupPoseDecoder.forward`; enc_logits (B, N, Q) and
-            enc_keypoints (B, N, K, 2) of the query selection.
-        """
-        selected = self.query_selection(memory, memory_mask, valid_sizes,
-                                        spatial_shapes)
-        hidden_states, poses = self.decoder(
-            content=selected['content'],
-            poses=selected['poses'],
-            memory=memory,
-            memory_mask=memory_mask,
-            valid_ratios=valid_ratios,
-            **level_index(spatial_shapes, memory.device))
-        return dict(
-            hidden_states=hidden_states,
-            poses=poses,
-            enc_logits=selected['enc_logits'],
-            enc_keypoints=selected['enc_keypoints'])
+            Tokens: What the neck says of each cell.
 
-    def forward_out_head(self, batch_data_samples: OptSampleList,
-                         hidden_states: List[Tensor], poses: List[Tensor],
-                         enc_logits: Tensor,
-                         enc_keypoints: Tensor) -> Dict[str, Tensor]:
-        """Predict classes and keypoints.
+        Raises:
+            ValueError: If there are more or fewer maps than levels.
+        """
+        if len(feats) != self.decoder.num_levels:
+            raise ValueError(
+                f'GroupPoseHead got {len(feats)} feature maps, but the '
+                f'decoder is built for {self.decoder.num_levels} levels. Set '
+                'num_outs of the neck and num_levels of the attentions to '
+                'the same number.')
+        return flatten_maps(feats, masks, self.sigmas.dtype)
+
+    def forward_encoder(self, tokens: Tokens) -> Tokens:
+        """Let the tokens attend to each other.
 
         Returns:
-            dict[str, Tensor]: ``logits`` (O, B, N, Q) and ``keypoints``
-            (O, B, N, K, 2), normalized, both of the dtype of the weights.
-            In training, the O output sets are the decoder's layers and then
-            the encoder's proposals; otherwise the last decoder layer alone.
+            Tokens: The memory.
         """
-        layers = range(len(hidden_states))
+        if self.encoder is None:
+            return tokens
+        positions = None
+        if self.positional_encoding is not None:
+            masks = tokens.mask.split(
+                [height * width for height, width in tokens.shapes], 1)
+            positions = torch.cat([
+                self.positional_encoding(mask.unflatten(
+                    1, shape)).flatten(2).transpose(1, 2) + embed for mask,
+                shape, embed in zip(masks, tokens.shapes, self.level_embed)
+            ], 1)
+        return tokens.with_features(self.encoder(tokens, positions))
+
+    def pre_decoder(self,
+                    memory: Tokens,
+                    targets: Optional[PoseTargets] = None) -> Queries:
+        """Select instances, and add what is there in training only.
+
+        Args:
+            memory (Tokens): The encoder's output.
+            targets (PoseTargets, optional): The people of the batch, in
+                training.
+
+        Returns:
+            Queries: All queries of the step.
+        """
+        selected = self.query_selection(memory)
+        main = self.decoder.initial_queries(selected.content, selected.poses)
         if not self.training:
-            layers = layers[-1:]
-        outputs = [
-            self.decoder.predict(i, hidden_states[i], poses[i]) for i in layers
-        ]
-        if self.training:
-            outputs.append((enc_logits, enc_keypoints))
-        logits, keypoints = zip(*outputs)
-        dtype = self.level_embed.dtype
-        return dict(
-            logits=torch.stack(logits).to(dtype),
-            keypoints=torch.stack(keypoints).to(dtype))
+            return Queries({MAIN: main})
+        queries = Queries({MAIN: main}, dict(enc=selected.outputs))
+        if targets is not None:
+            for name, part in self.training_queries.items():
+                queries.groups[name] = part(queries, memory, targets)
+        return queries
+
+    def forward_decoder(self, memory: Tokens, queries: Queries) -> OutputSets:
+        """Turn queries into poses.
+
+        Args:
+            memory (Tokens): The encoder's output.
+            queries (Queries): All queries of the step.
+
+        Returns:
+            OutputSets: See :meth:`run_steps`.
+        """
+        outputs = queries.name_sets(self.decoder(queries, memory))
+        dtype = self.sigmas.dtype
+        return {
+            name: {
+                key: value.to(dtype)
+                for key, value in values.items()
+            }
+            for name, values in outputs.items()
+        }
 
     def loss(self,
              feats: Tuple[Tensor],
@@ -304,13 +297,23 @@ class GroupPoseHead(TransformerHead):
 
         Returns:
             dict[str, Tensor]: Weighted losses and the mean OKS.
+
+        Raises:
+            ValueError: If the head has no criterion, or the targets are not
+                those of its keypoints and classes.
         """
+        if self.criterion is None:
+            raise ValueError('GroupPoseHead: model.head.criterion is missing, '
+                             'which training needs.')
         targets = stack_targets(batch_data_samples, self.sigmas)
-        outputs = self.forward(feats, batch_data_samples)
+        if not self._labels_checked and sum(targets.counts):
+            check_labels(targets, self.num_classes)
+            self._labels_checked = True
+        outputs, queries = self.run_steps(
+            feats, padding_masks(feats, batch_data_samples), targets)
         # Mixed precision ends here.
         with autocast(device_type=self.sigmas.device.type, enabled=False):
-            return self.criterion(outputs['logits'], outputs['keypoints'],
-                                  targets)
+            return self.criterion(outputs, targets, queries.matches)
 
     def predict(self,
                 feats: Features,
@@ -361,11 +364,11 @@ class GroupPoseHead(TransformerHead):
     def _predict_poses(self, feats: Tuple[Tensor],
                        batch_data_samples: SampleList) -> List[InstanceData]:
         """What :meth:`predict` returns, without its options."""
-        outputs = self.forward(feats, batch_data_samples)
+        outputs = self.forward(feats, batch_data_samples)['last']
 
         predictions = []
-        for logits, keypoints, sample in zip(outputs['logits'][-1],
-                                             outputs['keypoints'][-1],
+        for logits, keypoints, sample in zip(outputs['logits'],
+                                             outputs['keypoints'],
                                              batch_data_samples):
             self._check_dataset(sample)
             height, width = sample.metainfo['img_shape']

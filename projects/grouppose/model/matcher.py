@@ -1,6 +1,8 @@
-"""Which query answers for which person: matching costs and the one-to-one
-assignment of least total cost (the "Hungarian" matching of DETR)."""
-from typing import List, NamedTuple, Sequence
+"""Which query answers for which person: the one-to-one assignment of least
+total cost (the "Hungarian" matching of DETR)."""
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Dict, List, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -14,20 +16,91 @@ from ..oks import object_keypoint_similarity
 from .targets import PoseTargets
 
 
-class Matches(NamedTuple):
-    """P matched pairs in each of O output sets.
+@dataclass(frozen=True, eq=False)
+class MatchedPoses:
+    """The poses of P matched pairs in each of O output sets.
 
-    Every set matches the same number of people of an image (all of them, or
-    as many as there are queries), so the pairs of all sets stack.
+    Attributes:
+        pred (Tensor): Predicted keypoints, normalized, (O, P, K, 2).
+        gt (Tensor): Annotated keypoints, normalized, (O, P, K, 2).
+        visible (Tensor): 1 where a keypoint is labeled, (O, P, K).
+        areas (Tensor): Normalized areas, (O, P).
+        sigmas (Tensor): OKS sigmas, (K, ).
+    """
+    pred: Tensor
+    gt: Tensor
+    visible: Tensor
+    areas: Tensor
+    sigmas: Tensor
+
+    @cached_property
+    def oks(self) -> Tensor:
+        """Tensor: OKS of every pair, computed once, (O, P)."""
+        return object_keypoint_similarity(self.pred, self.gt, self.visible,
+                                          self.areas, self.sigmas)
+
+
+@dataclass(eq=False)
+class Matches:
+    """P pairs of a query and a person in each of O output sets.
+
+    Every set matches the same number of people of an image, so the pairs of
+    all sets stack.
 
     Attributes:
         images (Tensor): Image of each pair, int64, (P, ).
-        queries (Tensor): Matched query within its image, int64, (O, P).
-        people (Tensor): Matched person within its image, int64, (O, P).
+        queries (Tensor): Query within its image, int64, (O, P), or (1, P)
+            if it is the same in all sets.
+        people (Tensor): Person within its image, likewise.
+        count (int | Tensor): What losses are divided by: the number of
+            people or of pairs, which the criterion replaces by its mean over
+            the processes of a job.
+        pose_pairs (Matches, optional): Other pairs, from which the losses of
+            poses are computed. Defaults to the same.
     """
     images: Tensor
     queries: Tensor
     people: Tensor
+    count: Union[int, Tensor]
+    pose_pairs: Optional['Matches'] = None
+
+    @property
+    def for_poses(self) -> 'Matches':
+        """Matches: Those that the losses of poses are computed from."""
+        return self.pose_pairs or self
+
+    def of_sets(self, index: Sequence[int]) -> 'Matches':
+        """The matches of some of the output sets, by their index."""
+        if len(self.queries) == 1:
+            return replace(self)
+        index = list(index)
+        return replace(
+            self, queries=self.queries[index], people=self.people[index])
+
+    def poses(self, outputs: Dict[str, Tensor],
+              targets: PoseTargets) -> MatchedPoses:
+        """The matched poses, taken out once for all losses.
+
+        Args:
+            outputs (dict[str, Tensor]): Of the sets that these are the
+                matches of, with keypoints (O, B, N, K, 2).
+            targets (PoseTargets): The people of the batch.
+        """
+        if self._poses is None:
+            keypoints = outputs['keypoints']
+            sets = torch.arange(
+                len(keypoints), device=keypoints.device)[:, None]
+            gt = self.images, self.people.expand(len(keypoints), -1)
+            self._poses = MatchedPoses(
+                pred=keypoints[sets, self.images, self.queries],
+                gt=targets.keypoints[gt],
+                visible=targets.visible[gt],
+                areas=targets.areas[gt],
+                sigmas=targets.sigmas)
+        return self._poses
+
+    def __post_init__(self):
+        self._poses: Optional[MatchedPoses] = None
 
 
 @TASK_UTILS.register_module()
@@ -54,32 +127,33 @@ class KeypointQueryMatcher:
                 'KeypointQueryMatcher: `costs` is empty. Name at least one '
                 "cost, e.g. dict(type='KeypointOKSCost', weight=4.0).")
         self.costs = [
-            build_named(TASK_UTILS, cost, 'model.head.matcher.costs')
+            build_named(TASK_UTILS, cost, 'model.head.criterion.matcher.costs')
             for cost in costs
         ]
 
     @torch.no_grad()
-    def __call__(self, logits: Tensor, keypoints: Tensor,
+    def __call__(self, outputs: Dict[str, Tensor],
                  targets: PoseTargets) -> Matches:
-        """Match all output sets of a step.
+        """Match a stack of output sets.
 
         Args:
-            logits (Tensor): Class logits, float32, (O, B, N, Q).
-            keypoints (Tensor): Normalized coordinates, float32,
-                (O, B, N, K, 2).
+            outputs (dict[str, Tensor]): Class logits (O, B, N, Q) and
+                normalized keypoints (O, B, N, K, 2), float32.
             targets (PoseTargets): The people of the batch.
 
         Returns:
-            Matches: On the device of ``logits``.
+            Matches: On the device of the logits. Where an image has more
+            people than queries, as many are matched as there are queries.
         """
+        logits, keypoints = outputs['logits'], outputs['keypoints']
         # In memory, keypoints come before queries: sums over the few then
         # run along rows of the many.
         keypoints = keypoints.transpose(2, 4).contiguous().transpose(2, 4)
         # A set at a time: what terms keep for each pair and keypoint is
         # large, and must be small enough for a cache.
         cost = torch.cat([
-            sum(term(*outputs, targets) for term in self.costs)
-            for outputs in zip(logits.split(1), keypoints.split(1))
+            sum(term(*pair, targets) for term in self.costs)
+            for pair in zip(logits.split(1), keypoints.split(1))
         ])
         # Non-finite predictions must not stop the assignment here: they stay
         # in the loss, where the runner or the gradient scaler handles them.
@@ -87,7 +161,7 @@ class KeypointQueryMatcher:
         pairs = _assign(cost.cpu().numpy(), targets.counts)
         pairs = torch.from_numpy(pairs).to(logits.device)
         images, queries, people = pairs.unbind()
-        return Matches(images[0], queries, people)
+        return Matches(images[0], queries, people, sum(targets.counts))
 
 
 def _assign(cost: np.ndarray, counts: List[int]) -> np.ndarray:
@@ -121,88 +195,3 @@ def build_named(registry: Registry, cfg: ConfigDict, field: str):
             'its name, or list the module that registers it in the imports '
             'of custom_imports.')
     return registry.build(cfg)
-
-
-@TASK_UTILS.register_module()
-class FocalCost:
-    """Change of the focal loss if a query stood for a person.
-
-    The positive term of the focal loss for the person's class minus its
-    negative term (Deformable DETR).
-
-    Args:
-        weight (float): Weight of the cost. Defaults to 1.
-        alpha (float): Share of the positive term. Defaults to 0.25.
-        gamma (float): Focusing exponent. Defaults to 2.
-    """
-
-    def __init__(self,
-                 weight: float = 1.0,
-                 alpha: float = 0.25,
-                 gamma: float = 2.0):
-        self.weight = weight
-        self.alpha = alpha
-        self.gamma = gamma
-
-    def __call__(self, logits: Tensor, keypoints: Tensor,
-                 targets: PoseTargets) -> Tensor:
-        """Compute the cost of every pair.
-
-        Args:
-            logits (Tensor): Class logits, (O, B, N, Q).
-            keypoints (Tensor): Normalized coordinates, (O, B, N, K, 2).
-            targets (PoseTargets): T people an image, padding included.
-
-        Returns:
-            Tensor: Weighted cost, (O, B, N, T).
-        """
-        prob = logits.sigmoid()
-        eps = 1e-8  # keeps the logarithms finite, as in the official matcher
-        positive = self.alpha * (1 - prob)**self.gamma * -(prob + eps).log()
-        negative = ((1 - self.alpha) * prob**self.gamma *
-                    -(1 - prob + eps).log())
-        cost = positive - negative
-        labels = targets.labels[None, :, None].expand(*cost.shape[:3], -1)
-        return self.weight * cost.gather(-1, labels)
-
-
-@TASK_UTILS.register_module()
-class KeypointL1Cost:
-    """L1 distance summed over the labeled keypoints of a person.
-
-    Args:
-        weight (float): Weight of the cost. Defaults to 1.
-    """
-
-    def __init__(self, weight: float = 1.0):
-        self.weight = weight
-
-    def __call__(self, logits: Tensor, keypoints: Tensor,
-                 targets: PoseTargets) -> Tensor:
-        """See :meth:`FocalCost.__call__`."""
-        x, y = keypoints[:, :, :, None].unbind(-1)
-        gt_x, gt_y = targets.keypoints[:, None].unbind(-1)
-        distance = (x - gt_x).abs() + (y - gt_y).abs()
-        return self.weight * (distance * targets.visible[:, None]).sum(-1)
-
-
-@TASK_UTILS.register_module()
-class KeypointOKSCost:
-    """One minus the OKS of a query's pose and a person's.
-
-    Args:
-        weight (float): Weight of the cost. Defaults to 1.
-    """
-
-    def __init__(self, weight: float = 1.0):
-        self.weight = weight
-
-    def __call__(self, logits: Tensor, keypoints: Tensor,
-                 targets: PoseTargets) -> Tensor:
-        """See :meth:`FocalCost.__call__`."""
-        oks = object_keypoint_similarity(keypoints[:, :, :, None],
-                                         targets.keypoints[:, None],
-                                         targets.visible[:, None],
-                                         targets.areas[:,
-                                                       None], targets.sigmas)
-        return self.weight * (1 - oks.clamp(min=1e-6))

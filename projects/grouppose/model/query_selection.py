@@ -1,6 +1,6 @@
-"""From the encoder's memory to instance queries: score every token, keep the
-best N, and predict a first pose for each."""
-from typing import Dict, List
+"""From the encoder's memory to instances: score every token, keep the best N,
+and predict a first pose for each."""
+from typing import NamedTuple, Tuple
 
 import torch
 from mmengine.model import BaseModule
@@ -9,6 +9,23 @@ from mmpose.models.heads.transformer_heads.transformers.utils import FFN
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
+from .initialization import init_class_embed, init_pose_embed
+from .tokens import Tokens
+
+
+class Selection(NamedTuple):
+    """The tokens that become instances.
+
+    Attributes:
+        content (Tensor): Their features, detached, (B, N, C).
+        poses (Tensor): Their poses, normalized, detached, (B, N, K, 2).
+        outputs (dict[str, Tensor]): The same as an output set, with
+            gradients: logits (B, N, Q) and keypoints (B, N, K, 2).
+    """
+    content: Tensor
+    poses: Tensor
+    outputs: dict
+
 
 @MODELS.register_module()
 class PoseQuerySelection(BaseModule):
@@ -16,11 +33,16 @@ class PoseQuerySelection(BaseModule):
 
     Args:
         num_queries (int): Number of instances N. A batch with fewer tokens
-            gives one instance a token.
+            gives one instance per token.
         num_keypoints (int): Number of keypoints K.
         num_classes (int): Number of class logits Q.
         embed_dims (int): Width C.
     """
+
+    # Weights that depend on K: the axis, and entries per keypoint.
+    per_keypoint = {r'pose_embed\.layers\.3\.(?:weight|bias)': (0, 2)}
+    # Half precision has too few numbers to rank thousands of tokens by.
+    full_precision = ('', )
 
     def __init__(self, num_queries: int, num_keypoints: int, num_classes: int,
                  embed_dims: int):
@@ -32,31 +54,24 @@ class PoseQuerySelection(BaseModule):
         self.class_embed = nn.Linear(embed_dims, num_classes)
         self.pose_embed = FFN(embed_dims, 2 * embed_dims, 2 * num_keypoints, 4)
 
-    def forward(self, memory: Tensor, memory_mask: Tensor, valid_sizes: Tensor,
-                spatial_shapes: List[tuple]) -> Dict[str, Tensor]:
+    def init_weights(self) -> None:
+        """Scores start at 0.01, poses where their anchors are."""
+        nn.init.xavier_uniform_(self.output.weight)
+        init_class_embed(self.class_embed)
+        init_pose_embed(self.pose_embed)
+
+    def forward(self, memory: Tokens) -> Selection:
         """Select the instances of each image.
 
         Args:
-            memory (Tensor): Encoder output, (B, S, C).
-            memory_mask (Tensor): True on padding, bool, (B, S).
-            valid_sizes (Tensor): Width and height of the unpadded part of
-                each level in tokens, (B, L, 2).
-            spatial_shapes (list[tuple[int]]): Height and width of each
-                level.
+            memory (Tokens): The encoder's output.
 
         Returns:
-            dict[str, Tensor]:
-
-            - content: features of the selected tokens, detached, (B, N, C)
-            - poses: their poses, normalized, detached, (B, N, K, 2)
-            - enc_logits: their class logits, (B, N, Q)
-            - enc_keypoints: their poses with gradient, (B, N, K, 2)
+            Selection: N instances per image, best first.
         """
-        anchors, usable = self._token_anchors(memory_mask, valid_sizes,
-                                              spatial_shapes)
-        tokens = memory.masked_fill(~usable[..., None], 0)
+        anchors, usable = self.token_anchors(memory)
+        tokens = memory.features.masked_fill(~usable[..., None], 0)
         tokens = self.norm(self.output(tokens))
-        # Half precision has too few numbers to rank thousands of tokens by.
         with autocast(device_type=tokens.device.type, enabled=False):
             logits = self.class_embed(tokens.to(self.class_embed.weight.dtype))
 
@@ -73,31 +88,19 @@ class PoseQuerySelection(BaseModule):
         offsets = self.pose_embed(tokens)
         offsets = offsets.unflatten(-1, (self.num_keypoints, 2))
         poses = (offsets + anchors[:, :, None]).sigmoid()
-        return dict(
-            content=tokens.detach(),
-            poses=poses.detach(),
-            enc_logits=gather(logits),
-            enc_keypoints=poses)
+        return Selection(tokens.detach(), poses.detach(),
+                         dict(logits=gather(logits), keypoints=poses))
 
     @staticmethod
-    def _token_anchors(memory_mask: Tensor, valid_sizes: Tensor,
-                       spatial_shapes: List[tuple]):
+    def token_anchors(memory: Tokens) -> Tuple[Tensor, Tensor]:
         """Each token's center as a logit, and whether the token is usable.
 
         Returns:
             tuple[Tensor]: anchors (B, S, 2), infinite for tokens that are
             not usable, whose poses are therefore exactly 1; usable (B, S).
         """
-        centers = []
-        for level, (height, width) in enumerate(spatial_shapes):
-            y, x = torch.meshgrid(
-                torch.arange(height, device=memory_mask.device) + 0.5,
-                torch.arange(width, device=memory_mask.device) + 0.5,
-                indexing='ij')
-            grid = torch.stack([x, y], -1).view(1, -1, 2)
-            centers.append(grid / valid_sizes[:, level, None])
-        centers = torch.cat(centers, 1)
+        centers = memory.centers()
         inside = ((centers > 0.01) & (centers < 0.99)).all(-1)
-        usable = inside & ~memory_mask
+        usable = inside & ~memory.mask
         anchors = torch.log(centers / (1 - centers))
         return anchors.masked_fill(~usable[..., None], float('inf')), usable

@@ -68,3 +68,22 @@ def stack_targets(batch_data_samples: SampleList,
         areas=stack('area_labels'),
         sigmas=sigmas,
         counts=[len(label.labels) for label in labels])
+
+
+def check_labels(targets: PoseTargets, num_classes: int) -> None:
+    """Refuse classes that the head does not have; waits for the device.
+
+    Args:
+        targets (PoseTargets): The people of a batch, somebody among them.
+        num_classes (int): Number of class logits Q.
+
+    Raises:
+        ValueError: If a label is not among them.
+    """
+    least, largest = targets.labels.aminmax()
+    if least < 0 or largest >= num_classes:
+        raise ValueError(
+            f'The training targets give people the label {int(largest)}, but '
+            f'the head has num_classes={num_classes}. Set person_label of '
+            'the codec in the training pipeline to that of '
+            'model.head.data_decoder.')

@@ -1,18 +1,113 @@
 """The maps of all levels as one sequence of tokens: where each level begins,
-and which tokens are padding."""
-from typing import Dict, List, Sequence, Tuple
+which tokens are padding, and where in the image they are."""
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import List, Sequence, Tuple
 
 import torch
 from mmpose.utils.typing import OptSampleList
 from torch import Tensor
 
 
-def padding_masks(feats: Tuple[Tensor],
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """The S cells of the maps of L levels, level by level, row by row.
+
+    The encoder takes the features of a neck and returns the memory; both are
+    tokens of the same places.
+
+    Attributes:
+        features (Tensor): Features of the cells, (B, S, C).
+        mask (Tensor): True on padding, bool, (B, S).
+        valid_sizes (Tensor): Width and height of the part of each level
+            that is not padding, in cells, float, (B, L, 2).
+        shapes (list[tuple[int]]): Height and width of each level.
+        spatial_shapes (Tensor): The same as a tensor, int64, (L, 2).
+        level_start_index (Tensor): First token of each level, int64, (L, ).
+    """
+    features: Tensor
+    mask: Tensor
+    valid_sizes: Tensor
+    shapes: List[Tuple[int, int]]
+    spatial_shapes: Tensor
+    level_start_index: Tensor
+
+    @cached_property
+    def valid_ratios(self) -> Tensor:
+        """Tensor: Share of each level's width and height that is not
+        padding, (B, L, 2)."""
+        return self.valid_sizes / self.spatial_shapes.flip(-1)
+
+    def centers(self) -> Tensor:
+        """Centers of all cells.
+
+        Returns:
+            Tensor: (x, y), relative to the part of their level that is not
+            padding, (B, S, 2).
+        """
+        centers = []
+        for level, (height, width) in enumerate(self.shapes):
+            y, x = torch.meshgrid(
+                torch.arange(height, device=self.mask.device) + 0.5,
+                torch.arange(width, device=self.mask.device) + 0.5,
+                indexing='ij')
+            grid = torch.stack([x, y], -1).view(1, -1, 2)
+            centers.append(grid / self.valid_sizes[:, level, None])
+        return torch.cat(centers, 1)
+
+    def map_of(self, level: int) -> Tensor:
+        """Features of a level as a map, (B, C, H, W)."""
+        sizes = [height * width for height, width in self.shapes]
+        rows = self.features.split(sizes, 1)[level]
+        return rows.transpose(1, 2).unflatten(2, self.shapes[level])
+
+    def with_features(self, features: Tensor) -> 'Tokens':
+        """The same places with other features, (B, S, C)."""
+        return replace(self, features=features)
+
+
+def flatten_maps(feats: Sequence[Tensor], masks: Sequence[Tensor],
+                 dtype: torch.dtype) -> Tokens:
+    """Line the cells of all levels up.
+
+    Args:
+        feats (Sequence[Tensor]): L maps, (B, C, H_l, W_l).
+        masks (Sequence[Tensor]): True on padding, bool, (B, H_l, W_l).
+        dtype (torch.dtype): Of sizes: mixed precision is for features, not
+            for geometry.
+
+    Returns:
+        Tokens: On the device of the maps.
+    """
+    shapes = [tuple(x.shape[-2:]) for x in feats]
+    # Filled on the device: a copy from the host would wait for a GPU, cannot
+    # be part of a CUDA graph, and becomes a constant in an exported model.
+    sides = [
+        torch.full((1, ), side, dtype=torch.long, device=feats[0].device)
+        for shape in shapes for side in shape
+    ]
+    spatial_shapes = torch.cat(sides).view(-1, 2)
+    lengths = spatial_shapes.prod(1)
+    # QUIRK: the part without padding is read off the first row and column.
+    valid_sizes = torch.stack([
+        torch.stack([(~mask[:, 0]).sum(1), (~mask[:, :, 0]).sum(1)], -1)
+        for mask in masks
+    ], 1).to(dtype)
+    return Tokens(
+        features=torch.cat([x.flatten(2).transpose(1, 2) for x in feats], 1),
+        mask=torch.cat([mask.flatten(1) for mask in masks], 1),
+        valid_sizes=valid_sizes,
+        shapes=shapes,
+        spatial_shapes=spatial_shapes,
+        level_start_index=lengths.cumsum(0) - lengths)
+
+
+def padding_masks(feats: Sequence[Tensor],
                   batch_data_samples: OptSampleList) -> List[Tensor]:
     """Which part of each map comes from the padding of the batch.
 
     Args:
-        feats (tuple[Tensor]): L maps, (B, C, H_l, W_l).
+        feats (Sequence[Tensor]): L maps, (B, C, H_l, W_l).
         batch_data_samples (list[:obj:`PoseDataSample`], optional): Their
             ``batch_input_shape`` and ``img_shape``, (h, w), are used.
             Without them nothing is padding.
@@ -32,14 +127,14 @@ def padding_masks(feats: Tuple[Tensor],
                          torch.tensor(sizes, device=device))
 
 
-def sampled_masks(feats: Tuple[Tensor], input_shape: Sequence[int],
+def sampled_masks(feats: Sequence[Tensor], input_shape: Sequence[int],
                   image_shapes: Tensor) -> List[Tensor]:
     """Nearest samples of the masks of padded images.
 
     The same as ``F.interpolate`` of these masks, without making them.
 
     Args:
-        feats (tuple[Tensor]): L maps, (B, C, H_l, W_l).
+        feats (Sequence[Tensor]): L maps, (B, C, H_l, W_l).
         input_shape (Sequence[int]): Height and width with padding.
         image_shapes (Tensor): Those without, int64, (B, 2).
 
@@ -56,44 +151,3 @@ def sampled_masks(feats: Tuple[Tensor], input_shape: Sequence[int],
         below, right = outside
         masks.append(below[:, :, None] | right[:, None])
     return masks
-
-
-def level_index(spatial_shapes: List[tuple],
-                device: torch.device) -> Dict[str, Tensor]:
-    """Sizes and first tokens of the levels as the attentions want them."""
-    # Filled on the device: a copy from the host would wait for a GPU, cannot
-    # be part of a CUDA graph, and becomes a constant in an exported model.
-    sides = [
-        torch.full((1, ), side, dtype=torch.long, device=device)
-        for shape in spatial_shapes for side in shape
-    ]
-    shapes = torch.cat(sides).view(-1, 2)
-    sizes = shapes.prod(1)
-    return dict(
-        spatial_shapes=shapes, level_start_index=sizes.cumsum(0) - sizes)
-
-
-def token_centers(spatial_shapes: List[tuple], valid_ratios: Tensor) -> Tensor:
-    """Where in each level the tokens of all levels are.
-
-    Args:
-        spatial_shapes (list[tuple]): Height and width of each level.
-        valid_ratios (Tensor): Unpadded share of each level's width and
-            height, (B, L, 2).
-
-    Returns:
-        Tensor: (x, y), normalized in the padded frame of each level,
-        (B, S, L, 2).
-    """
-    centers = []
-    for level, (height, width) in enumerate(spatial_shapes):
-        y, x = torch.meshgrid(
-            torch.arange(height, device=valid_ratios.device) + 0.5,
-            torch.arange(width, device=valid_ratios.device) + 0.5,
-            indexing='ij')
-        sizes = torch.stack([
-            valid_ratios[:, level, 0] * width,
-            valid_ratios[:, level, 1] * height
-        ], -1)
-        centers.append(torch.stack([x, y], -1).view(1, -1, 2) / sizes[:, None])
-    return torch.cat(centers, 1)[:, :, None] * valid_ratios[:, None]

@@ -10,7 +10,7 @@ model = dict(
     # of the first stage are kept
     backbone=dict(norm_eval=True),
     # what the metric measures gets most of the weight
-    head=dict(loss_oks=dict(loss_weight=20.0)))
+    head=dict(criterion=dict(losses=dict(loss_oks=dict(loss_weight=20.0)))))
 
 max_epochs = 250
 train_cfg = dict(max_epochs=max_epochs)

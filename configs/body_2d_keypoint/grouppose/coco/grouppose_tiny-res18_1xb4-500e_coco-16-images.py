@@ -19,7 +19,7 @@ model = dict(
         num_queries=20,
         encoder=dict(layer_cfg=dict(self_attn_cfg=attention)),
         decoder=dict(num_layers=3, layer_cfg=attention),
-        loss_kpt=dict(loss_weight=5.0)))
+        criterion=dict(losses=dict(loss_kpt=dict(loss_weight=5.0)))))
 
 # runtime
 max_epochs = 500

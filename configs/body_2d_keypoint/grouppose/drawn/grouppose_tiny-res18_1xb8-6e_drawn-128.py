@@ -31,8 +31,10 @@ model = dict(
             layer_cfg=dict(feedforward_channels=256, **attention)),
         # From scratch, people must be found before joints can be: scores
         # weigh more than in the published recipe, distances less.
-        loss_cls=dict(loss_weight=4.0),
-        loss_kpt=dict(loss_weight=2.0)))
+        criterion=dict(
+            losses=dict(
+                loss_cls=dict(loss_weight=4.0), loss_kpt=dict(
+                    loss_weight=2.0)))))
 
 # runtime
 max_epochs = 6

@@ -1,0 +1,156 @@
+"""Training criterion: matches the output sets of a step with the people of the
+batch, and computes their losses."""
+from dataclasses import replace
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.dist import all_reduce
+from mmpose.registry import MODELS, TASK_UTILS
+from torch import Tensor, nn
+
+from .matcher import Matches, build_named
+from .queries import MAIN, OutputSets, group_of
+from .targets import PoseTargets
+
+
+@MODELS.register_module()
+class SetCriterion(nn.Module):
+    """Matches all output sets of a step and computes their losses.
+
+    Args:
+        matcher (dict): Config of the matcher, from ``TASK_UTILS``, see
+            :class:`KeypointQueryMatcher`.
+        losses (dict[str, dict]): Configs of the losses by their name in the
+            log, which contains "loss", from ``MODELS``, see
+            :class:`SetLoss`. None takes one out that a base config has.
+
+    Raises:
+        ValueError: If the name of a loss does not contain "loss": MMEngine
+            would log it and not train with it.
+    """
+
+    def __init__(self, matcher: ConfigDict, losses: Dict[str, ConfigDict]):
+        super().__init__()
+        self.matcher = TASK_UTILS.build(matcher)
+        self.losses = nn.ModuleDict()
+        for name, loss in losses.items():
+            field = f'model.head.criterion.losses.{name}'
+            if 'loss' not in name:
+                raise ValueError(
+                    f'{field}: the name must contain "loss", or nothing is '
+                    f'trained with it. Call it loss_{name}.')
+            if loss is not None:
+                self.losses[name] = build_named(MODELS, loss, field)
+
+    def forward(
+            self,
+            outputs: OutputSets,
+            targets: PoseTargets,
+            matches: Optional[Dict[str, Matches]] = None) -> Dict[str, Tensor]:
+        """Compute the losses of a step.
+
+        Args:
+            outputs (OutputSets): Output sets by name, float32.
+            targets (PoseTargets): The people of the batch.
+            matches (dict[str, Matches], optional): Of the groups of queries
+                that are not for the matcher, by name of the group.
+
+        Returns:
+            dict[str, Tensor]: Weighted scalar losses of each set: those of
+            the last decoder layer under their own name (``loss_cls``), the
+            others behind the set's name and a dot (``d0.loss_cls``,
+            ``enc.loss_cls``); and ``matched_oks``, the mean OKS of the last
+            layer's pairs, where the batch has any.
+        """
+        losses: Dict[str, Dict[str, Tensor]] = {name: {} for name in outputs}
+        matched_oks = {}
+        for stack in _stack_sets(outputs, matches or {}):
+            if stack.matches is None:
+                _, values, _ = stack.view(('logits', 'keypoints'))
+                stack.matches = self.matcher(values, targets)
+            stack.matches = _average_counts(stack.matches, targets.areas)
+            for loss_name, loss in self.losses.items():
+                names, values, pairs = stack.view(loss.keys)
+                if not names:
+                    continue
+                pairs = pairs.for_poses if loss.of_poses else pairs
+                terms = loss(values, targets, pairs) / pairs.count
+                for name, term in zip(names, terms):
+                    losses[name][loss_name] = term
+            if 'last' in stack.names and len(stack.matches.images):
+                names, values, pairs = stack.view(('keypoints', ))
+                oks = pairs.poses(values, targets).oks.detach()
+                matched_oks['matched_oks'] = oks[names.index('last')].mean()
+        named = {
+            _log_name(name, loss_name): term
+            for name, terms in losses.items()
+            for loss_name, term in terms.items()
+        }
+        return {**named, **matched_oks}
+
+
+class _Stack:
+    """Output sets of the same queries, stacked where a loss asks for it."""
+
+    def __init__(self, outputs: OutputSets, names: Sequence[str],
+                 matches: Optional[Matches]):
+        self.names = names
+        self.matches = matches
+        self._sets = [outputs[name] for name in names]
+        self._views: Dict[tuple, Tuple[Dict[str, Tensor], Matches]] = {}
+
+    def view(
+        self, keys: Sequence[str]
+    ) -> Tuple[List[str], Dict[str, Tensor], Optional[Matches]]:
+        """The sets that have some entries.
+
+        Args:
+            keys (Sequence[str]): The entries.
+
+        Returns:
+            tuple: Names of the sets, their entries stacked, (O, B, N, ...),
+            and their matches.
+        """
+        index = tuple(i for i, values in enumerate(self._sets)
+                      if all(key in values for key in keys))
+        stacked, pairs = self._views.get(index, ({}, None))
+        if pairs is None and self.matches is not None:
+            pairs = self.matches.of_sets(index)
+        for key in keys:
+            if index and key not in stacked:
+                stacked[key] = torch.stack([self._sets[i][key] for i in index])
+        self._views[index] = stacked, pairs
+        return [self.names[i] for i in index], stacked, pairs
+
+
+def _stack_sets(outputs: OutputSets, fixed: Dict[str,
+                                                 Matches]) -> Iterator[_Stack]:
+    """Put together what is matched together: sets of the same number of
+    queries, and those of a group whose matches are known."""
+    groups: Dict[tuple, List[str]] = {}
+    for name, values in outputs.items():
+        group = group_of(name)
+        queries = next(iter(values.values())).shape[1]
+        key = (group if group in fixed else MAIN, queries)
+        groups.setdefault(key, []).append(name)
+    for (group, _), names in groups.items():
+        yield _Stack(outputs, names, fixed.get(group))
+
+
+def _log_name(set_name: str, loss_name: str) -> str:
+    """Name of a loss of an output set in the log."""
+    group, _, layer = set_name.rpartition('.')
+    parts = [group, '' if layer == 'last' else layer, loss_name]
+    return '.'.join(part for part in parts if part)
+
+
+def _average_counts(matches: Matches, like: Tensor) -> Matches:
+    """The same matches, with the mean of their count over the processes of a
+    job, at least one."""
+    if matches.pose_pairs is not None:
+        matches = replace(
+            matches, pose_pairs=_average_counts(matches.pose_pairs, like))
+    total = like.new_full((), matches.count)  # filled there, not copied
+    all_reduce(total, op='mean')
+    return replace(matches, count=total.clamp(min=1))
