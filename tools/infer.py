@@ -54,7 +54,8 @@ def parse_args(argv=None):
         nargs='+',
         metavar='INPUT',
         help="image, video, folder, pattern such as 'photos/**/*.jpg' (in "
-        'quotes), webcam or webcam:1')
+        'quotes), webcam or webcam:1, URL of an image or video (http, https) '
+        'or of a camera (rtsp and what else OpenCV opens)')
     parser.add_argument('--config', required=True, help='config of the model')
     parser.add_argument('--checkpoint', required=True, help='its weights')
     parser.add_argument(
