@@ -58,6 +58,22 @@ def to_input(points: np.ndarray, meta: dict) -> np.ndarray:
     return (points - corner) / meta['input_scale'] * meta['input_size']
 
 
+def annotated_in_file(sample: PoseDataSample) -> bool:
+    """Whether the annotations of a sample are in pixels of the original
+    image, as MMPose's ``BottomupResize`` leaves them, and not of the input.
+
+    Args:
+        sample (PoseDataSample): With ``gt_instances``, and ``raw_ann_info``
+            in its metainfo.
+    """
+    annotations = sample.metainfo.get('raw_ann_info')
+    if not annotations:
+        return False
+    triplets = np.array([ann['keypoints'] for ann in annotations], np.float32)
+    in_file = triplets.reshape(len(annotations), -1, 3)[..., :2]
+    return np.array_equal(sample.gt_instances.get('keypoints'), in_file)
+
+
 def annotated_poses(sample: PoseDataSample) -> Tuple[np.ndarray, np.ndarray]:
     """The truth of an image that went through an evaluation pipeline.
 
@@ -68,16 +84,12 @@ def annotated_poses(sample: PoseDataSample) -> Tuple[np.ndarray, np.ndarray]:
         tuple[np.ndarray]: keypoints in pixels of the input image, (n, K, 2),
         and a positive number where they are labeled, (n, K).
     """
-    instances, meta = sample.gt_instances, sample.metainfo
+    instances = sample.gt_instances
     if 'keypoints' not in instances:  # nobody is annotated
         return np.empty((0, 0, 2)), np.empty((0, 0))
     keypoints = instances.keypoints
-    # MMPose's BottomupResize leaves the annotations as they are in the file.
-    if meta.get('raw_ann_info'):
-        in_file = [ann['keypoints'] for ann in meta['raw_ann_info']]
-        in_file = np.array(in_file, np.float32).reshape(len(in_file), -1, 3)
-        if np.array_equal(keypoints, in_file[..., :2]):
-            keypoints = to_input(keypoints, meta)
+    if annotated_in_file(sample):
+        keypoints = to_input(keypoints, sample.metainfo)
     return keypoints, instances.keypoints_visible
 
 

@@ -132,9 +132,9 @@ def places(picture) -> list:
     return sorted(centers[1:].round().tolist())
 
 
-def make_visualizer():
+def make_visualizer(num_keypoints=1):
     return visualization.PoseVisualizer(
-        radius=3, line_width=2, kpt_color=[(255, 0, 0)])
+        radius=3, line_width=2, kpt_color=[(255, 0, 0)] * num_keypoints)
 
 
 def test_poses_are_where_the_input_shows_them():
@@ -211,15 +211,25 @@ def test_annotations_that_the_pipeline_leaves_in_the_file(drawn_config):
     """As MMPose's BottomupResize does."""
     cfg = Config.fromfile(drawn_config).val_dataloader.dataset
     load, resize, pack = cfg.pipeline
-    found = []
+    items = []
     for step in (resize, dict(type='BottomupResize', input_size=(128, 128))):
         dataset = DATASETS.build(dict(cfg, pipeline=[load, step, pack]))
-        found.append(visualization.annotated_poses(dataset[3]['data_samples']))
-        sample = dataset[3]['data_samples']
-    expected, visible = found[0]
-    height, width = sample.ori_shape
+        items.append(dataset[3])
+    (expected, visible), (found, same) = (
+        visualization.annotated_poses(item['data_samples']) for item in items)
+    np.testing.assert_array_equal(same, visible)
     # The image stands in the middle of a square.
-    margin = (128 - np.array([width, height]) * 128 / max(height, width)) / 2
-    np.testing.assert_array_equal(found[1][1], visible)
-    np.testing.assert_allclose(found[1][0], expected + margin, atol=0.5)
+    height, width = items[0]['inputs'].shape[1:]
+    margin = (128 - np.array([width, height])) / 2
     assert margin.max() > 5
+    np.testing.assert_allclose(found, expected + margin, atol=0.5)
+
+    browse = load_tool('browse_dataset', TOOLS / 'analysis_tools')
+    edges = []
+    for item in items:
+        item['inputs'] = torch.zeros_like(item['inputs'])
+        picture = browse.draw_targets(make_visualizer(17), item)
+        y, x = np.nonzero((picture == browse.GREEN).all(-1))
+        edges.append(np.array([x.min(), y.min(), x.max(), y.max()]))
+    np.testing.assert_allclose(
+        edges[1], edges[0] + np.tile(margin, 2) * 480 / 128, atol=2)
