@@ -15,7 +15,7 @@ default_hooks = dict(
     # 'skip' leaves such steps out, see GradientGuardHook
     gradient_guard=dict(type='GradientGuardHook', action='stop'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='PoseVisualizationHook', enable=False))
+    visualization=dict(type='InputVisualizationHook', enable=False))
 # seeds augmentations, too: a resumed run ends like an unbroken one
 custom_hooks = [dict(type='EpochSeedHook')]
 

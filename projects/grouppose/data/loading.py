@@ -126,11 +126,7 @@ def _is_sideways(content: bytes) -> bool:
 
 
 def read_image(path: str, backend_args: dict = None) -> np.ndarray:
-    """Read an image as a viewer shows it.
-
-    It is turned and mirrored as its EXIF orientation says. Transparent parts
-    show white paper. 16 bits a channel are scaled to 8. Of an animation, the
-    first picture is read.
+    """Read an image as a viewer shows it, see :func:`decode_image`.
 
     Args:
         path (str): File or URL.
@@ -144,7 +140,26 @@ def read_image(path: str, backend_args: dict = None) -> np.ndarray:
         OSError: If it cannot be read.
         ValueError: If it cannot be decoded.
     """
-    content = fileio.get(path, backend_args)
+    return decode_image(fileio.get(path, backend_args), path)
+
+
+def decode_image(content: bytes, name: str) -> np.ndarray:
+    """Decode an image file as a viewer shows it.
+
+    It is turned and mirrored as its EXIF orientation says. Transparent parts
+    show white paper. 16 bits a channel are scaled to 8. Of an animation, the
+    first picture is read.
+
+    Args:
+        content (bytes): Of the file.
+        name (str): Of the file, for the message.
+
+    Returns:
+        np.ndarray: BGR, uint8, (H, W, 3).
+
+    Raises:
+        ValueError: If it cannot be decoded.
+    """
     try:
         with Image.open(io.BytesIO(content)) as image:
             rgb = _to_rgb(ImageOps.exif_transpose(image))
@@ -153,7 +168,7 @@ def read_image(path: str, backend_args: dict = None) -> np.ndarray:
         unknown = isinstance(error, UnidentifiedImageError)
         reason = 'unknown format' if unknown else error
         raise ValueError(
-            f'{path}: cannot be decoded as an image ({reason}). Replace the '
+            f'{name}: cannot be decoded as an image ({reason}). Replace the '
             'file, or convert it to JPEG or PNG.') from error
     return np.ascontiguousarray(np.asarray(rgb)[..., ::-1])
 

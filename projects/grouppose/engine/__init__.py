@@ -3,8 +3,10 @@ from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .epoch_seed_hook import EpochSeedHook
 from .gradient_guard_hook import GradientGuardHook
+from .input_visualization_hook import InputVisualizationHook
+from .validation_pictures_hook import ValidationPicturesHook
 
 __all__ = [
     'AtomicCheckpointHook', 'BFloat16OptimWrapper', 'EpochSeedHook',
-    'GradientGuardHook'
+    'GradientGuardHook', 'InputVisualizationHook', 'ValidationPicturesHook'
 ]

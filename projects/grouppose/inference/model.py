@@ -142,6 +142,8 @@ def predict(model: nn.Module,
         numpy arrays, best first: ``keypoints`` in pixels of the image
         (n, K, 2), ``keypoint_scores`` (n, K) and ``bbox_scores`` (n, ).
     """
+    if not len(images):
+        return []
     pipeline = Compose(model.cfg.test_dataloader.dataset.pipeline)
     data = [pipeline(dict(model.dataset_meta, img=image)) for image in images]
     return model.test_step(pseudo_collate(data))
