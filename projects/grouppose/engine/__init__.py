@@ -2,9 +2,10 @@
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .epoch_seed_hook import EpochSeedHook
+from .fit_check_hook import FitCheckHook, check_evaluators
 from .gradient_guard_hook import GradientGuardHook
 
 __all__ = [
     'AtomicCheckpointHook', 'BFloat16OptimWrapper', 'EpochSeedHook',
-    'GradientGuardHook'
+    'FitCheckHook', 'GradientGuardHook', 'check_evaluators'
 ]
