@@ -1,10 +1,13 @@
 """The data: which images, and what is done to them before the network."""
+from .affine import PoseRandomAffine
+from .converting import KeypointConverter
 from .dataset import PoseImageDataset
 from .loading import LoadPoseImage
 from .transforms import (PoseInstanceFilter, PoseRandomCrop, PoseRandomFlip,
                          PoseResize)
 
 __all__ = [
-    'LoadPoseImage', 'PoseImageDataset', 'PoseInstanceFilter',
-    'PoseRandomCrop', 'PoseRandomFlip', 'PoseResize'
+    'KeypointConverter', 'LoadPoseImage', 'PoseImageDataset',
+    'PoseInstanceFilter', 'PoseRandomAffine', 'PoseRandomCrop',
+    'PoseRandomFlip', 'PoseResize'
 ]

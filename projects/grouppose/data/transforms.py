@@ -14,6 +14,9 @@ from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmpose.registry import TRANSFORMS
 
+from .annotations import reason_to_leave_out
+from .results import image_size, keep_instances, show_region
+
 LONGEST = 20000  # pixels of a side after PoseResize without a limit
 
 
@@ -31,17 +34,12 @@ class PoseInstanceFilter(BaseTransform):
     the metric needs all annotations.
     """
 
-    # Values for each instance; other keys belong to the image.
-    instance_keys = ('bbox', 'bbox_score', 'keypoints', 'keypoints_visible',
-                     'area', 'num_keypoints', 'iscrowd', 'id', 'category_id',
-                     'raw_ann_info')
-
     def transform(self, results: dict) -> dict:
         """Filter the instances of one image."""
         annotations = results.get('raw_ann_info')
         if not annotations:
             return results
-        height, width = results['img_shape']
+        height, width = image_size(results)
         xywh = np.array([ann['bbox'] for ann in annotations], dtype=np.float64)
         corners = np.stack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1)
         corners = corners.clip(0, (width, height))
@@ -52,12 +50,10 @@ class PoseInstanceFilter(BaseTransform):
         ],
                                    dtype=np.float32)
 
-        keep = (size > 0).all(1)
-        keep &= [not ann.get('iscrowd', 0) for ann in annotations]
-        keep &= np.array(results['num_keypoints']) > 0
-        for key in self.instance_keys:
-            if key in results:
-                results[key] = _select(results[key], keep)
+        keep_instances(results, [
+            not reason_to_leave_out(ann, labeled, (width, height))
+            for ann, labeled in zip(annotations, results['num_keypoints'])
+        ])
         # Flat lists over all instances, which cannot be filtered.
         for key in ('segmentation', 'invalid_segs'):
             results.pop(key, None)
@@ -89,11 +85,11 @@ class PoseRandomFlip(BaseTransform):
         if not results['flip']:
             return results
         results['flip_direction'] = 'horizontal'
-        width = results['img_shape'][1]
+        width = image_size(results)[1]
         # A copy: out of a view, Pillow's resize reads pixel by pixel.
         results['img'] = cv2.flip(results['img'], 1)
         if 'keypoints' in results:
-            order = results['flip_indices']
+            order = self._flip_indices(results)
             keypoints = results['keypoints'][:, order].copy()
             keypoints[..., 0] = width - 1 - keypoints[..., 0]
             results['keypoints'] = keypoints
@@ -103,6 +99,22 @@ class PoseRandomFlip(BaseTransform):
             x1, y1, x2, y2 = results['bbox'].T
             results['bbox'] = np.stack([width - x2, y1, width - x1, y2], 1)
         return results
+
+    @staticmethod
+    def _flip_indices(results: dict) -> List[int]:
+        """Where each keypoint is taken from, if that is known."""
+        order, count = results['flip_indices'], results['keypoints'].shape[1]
+        if len(order) == count and None not in order:
+            return order
+        problem = f'are for {len(order)} of {count} keypoints'
+        if len(order) == count:
+            problem = 'lack the mirror image of keypoint ' \
+                f'{list(order).index(None)}'
+        raise ValueError(
+            f'{results.get("img_path")}: `flip_indices` {problem}. Where '
+            'KeypointConverter changes the keypoints, put PoseRandomFlip '
+            'before it, or the converter into `pipeline` of a part of '
+            'CombinedDataset, whose `metainfo` describes the result.')
 
 
 @TRANSFORMS.register_module()
@@ -145,7 +157,7 @@ class PoseResize(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Resize one image."""
-        height, width = results['img_shape']
+        height, width = image_size(results)
         new_size = resized_size((width, height), self._choose(), self.max_size)
         if new_size != (width, height):
             results['img'] = mmcv.imresize(
@@ -162,7 +174,7 @@ class PoseResize(BaseTransform):
         if 'area' in results:
             results['area'] = (results['area'] * ratio.prod()).astype(
                 np.float32)
-        _show_region(results)
+        show_region(results)
         results['input_size'] = np.array(new_size, dtype=np.float32)
         return results
 
@@ -204,12 +216,12 @@ class PoseRandomCrop(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Crop one image."""
-        height, width = results['img_shape']
+        height, width = image_size(results)
         top, left, h, w = self._choose(height, width)
         crop = results['img'][top:top + h, left:left + w]
         results['img'] = np.ascontiguousarray(crop)
         results['img_shape'] = (h, w)
-        _show_region(results)
+        show_region(results)
         pixel = results['input_scale'] / (width, height)
         results['input_center'] = (
             results['input_center'] - results['input_scale'] / 2 + pixel *
@@ -226,10 +238,7 @@ class PoseRandomCrop(BaseTransform):
             results['bbox'] = boxes
             sizes = boxes[:, 2:] - boxes[:, :2]
             results['area'] = sizes.prod(1)
-            keep = (sizes > 0).all(1)
-            for key in PoseInstanceFilter.instance_keys:
-                if key in results:
-                    results[key] = _select(results[key], keep)
+            keep_instances(results, (sizes > 0).all(1))
         return results
 
 
@@ -258,19 +267,3 @@ def resized_size(size: Tuple[int, int],
     if width < height:
         return short_side, int(short_side * height / width)
     return int(short_side * width / height), short_side
-
-
-def _show_region(results: dict) -> None:
-    """Record that the input shows the whole image, unless it is recorded
-    already."""
-    if 'input_scale' not in results:
-        height, width = results['ori_shape'][:2]
-        results['input_scale'] = np.array((width, height), dtype=np.float32)
-        results['input_center'] = results['input_scale'] / 2
-
-
-def _select(values: Union[np.ndarray, List], keep: np.ndarray):
-    """The entries of an array or list for which ``keep`` is true."""
-    if isinstance(values, np.ndarray):
-        return values[keep]
-    return [value for value, kept in zip(values, keep) if kept]

@@ -2,11 +2,13 @@
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .epoch_seed_hook import EpochSeedHook
+from .fit_check_hook import FitCheckHook, check_evaluators
 from .gradient_guard_hook import GradientGuardHook
 from .input_visualization_hook import InputVisualizationHook
 from .validation_pictures_hook import ValidationPicturesHook
 
 __all__ = [
     'AtomicCheckpointHook', 'BFloat16OptimWrapper', 'EpochSeedHook',
-    'GradientGuardHook', 'InputVisualizationHook', 'ValidationPicturesHook'
+    'FitCheckHook', 'GradientGuardHook', 'InputVisualizationHook',
+    'ValidationPicturesHook', 'check_evaluators'
 ]
