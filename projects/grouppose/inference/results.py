@@ -5,7 +5,7 @@ Both are written as results come, so that nothing is lost when work stops.
 import json
 import os
 import os.path as osp
-from typing import List, Sequence
+from typing import List, Optional, Sequence, Union
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from mmengine.structures import InstanceData
 
 from ..data.loading import is_unicode
 from ..visualization import PoseVisualizer, draw_poses
-from .sources import ImageFile, Source
+from .sources import ImageFile, Source, Stream, Video
 from .web import file_name, is_url
 
 
@@ -140,7 +140,8 @@ class PictureFiles:
     def __init__(self, folder: str, sources: Sequence[Source]):
         os.makedirs(folder, exist_ok=True)
         self._paths = _output_paths(folder, sources)
-        self._source = self._video = None
+        self._source: Optional[Source] = None
+        self._video: Optional[cv2.VideoWriter] = None
 
     def write(self, source: Source, picture: np.ndarray) -> None:
         """Write an image, or the next frame of a video.
@@ -173,12 +174,12 @@ class PictureFiles:
             raise OSError(f'{path} cannot be written ({error.strerror})') \
                 from error
 
-    def _write_frame(self, path: str, source: Source,
+    def _write_frame(self, path: str, source: Union[Video, Stream],
                      picture: np.ndarray) -> bool:
         """Append to a video; answer whether that is possible."""
         if not is_unicode(path):
             return False
-        if source is not self._source:
+        if self._video is None or source is not self._source:
             self.close()
             self._source = source
             self._video = cv2.VideoWriter(path,

@@ -62,7 +62,7 @@ class Video:
     def __init__(self, path: str):
         self.path = path
         self.name = without_password(path)
-        self.fps = None
+        self.fps = 0.
 
     @property
     def num_frames(self) -> Optional[int]:
@@ -110,7 +110,7 @@ class Stream:
     wants more.
 
     Args:
-        url (str): Whatever the FFmpeg of OpenCV opens, e.g. rtsp://.
+        address (str): Whatever the FFmpeg of OpenCV opens, e.g. rtsp://.
 
     Attributes:
         name (str): The same without user and password.
@@ -120,10 +120,10 @@ class Stream:
     num_frames = None
     remedy = CHECK_ADDRESS
 
-    def __init__(self, url: str):
-        self.address = url
-        self.name = without_password(url)
-        self.fps = None
+    def __init__(self, address: str):
+        self.address: Union[str, int] = address
+        self.name = without_password(address)
+        self.fps = 0.
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yield the frames, BGR, uint8, (H, W, 3).
@@ -180,7 +180,7 @@ def find_sources(inputs: Sequence[str]) -> List[Source]:
         ValueError: If a folder or pattern has no image or video, or a URL is
             that of a web page.
     """
-    sources = []
+    sources: List[Source] = []
     for text in inputs:
         camera = re.fullmatch(r'webcam(?::(\d+))?', text)
         if osp.isfile(text):
@@ -212,7 +212,7 @@ def _find_on_network(url: str) -> Source:
     """An image or video if its suffix says so or else the server."""
     if not re.match('https?:', url, re.IGNORECASE):
         return Stream(url)
-    suffix = osp.splitext(re.match('[^?#]*', url)[0])[1].lower()
+    suffix = osp.splitext(re.split('[?#]', url)[0])[1].lower()
     kind = '' if suffix in SUFFIXES else content_type(url)
     if suffix in IMAGE_SUFFIXES or kind.startswith('image/'):
         return ImageFile(url)

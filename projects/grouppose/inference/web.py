@@ -30,12 +30,12 @@ def percent_encoded(url: str) -> str:
 def without_password(url: str) -> str:
     """A URL without user and password, which no file or message should show;
     a path as it is."""
-    return re.sub('(?<=://)[^/?#]*@', '', url, 1) if is_url(url) else url
+    return re.sub('(?<=://)[^/?#]*@', '', url, count=1) if is_url(url) else url
 
 
 def file_name(url: str) -> str:
     """A name for a file with what a URL shows, safe on any file system."""
-    path = re.match('[^?#]*', without_password(url))[0].rstrip('/')
+    path = re.split('[?#]', without_password(url))[0].rstrip('/')
     return re.sub(r'[^\w.%-]', '_', osp.basename(path))
 
 
