@@ -8,7 +8,9 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from mmengine.hooks import Hook
+from mmengine.runner import (EpochBasedTrainLoop, IterBasedTrainLoop, Runner,
+                             get_priority)
 from mmpose.registry import DATASETS, HOOKS, TRANSFORMS
 from torch.utils.data import DataLoader
 
@@ -166,6 +168,11 @@ def test_all_else_is_that_of_the_data_set():
     assert not hasattr(seeded, '__getitems__')
 
 
+def by_priority(*hooks) -> list:
+    """The order in which a runner calls hooks."""
+    return sorted(hooks, key=lambda hook: get_priority(hook.priority))
+
+
 def test_hook_that_switches_the_pipeline():
     """mmdet's, for the last epochs."""
     loader = make_loader(DATASETS.build(PART), num_workers=1)
@@ -176,24 +183,30 @@ def test_hook_that_switches_the_pipeline():
             type='mmdet.PipelineSwitchHook',
             switch_epoch=1,
             switch_pipeline=[dict(type='mmpose.DrawNumber', tag='last')]))
-    hooks = sorted([hook, switch], key=lambda hook: hook.priority != 'NORMAL')
     tags = []
     hook.before_train(runner)
     for runner.epoch in range(3):
-        for each in hooks:
+        for each in by_priority(hook, switch):
             each.before_train_epoch(runner)
         tags.append({sample[1] for batch in loader for sample in batch})
     assert tags == [{''}, {'last'}, {'last'}]
 
 
+class AnotherLoaderHook(Hook):
+    """As MMPose's YOLOXPoseModeSwitchHook."""
+
+    def before_train_epoch(self, runner):
+        runner.train_dataloader = make_loader(DATASETS.build(PART))
+
+
 def test_hook_that_makes_another_loader():
-    """As MMPose's YOLOXPoseModeSwitchHook: it is seeded, too."""
+    """It is seeded, too, also if that hook was registered later."""
     runner, hook = make_runner(None), EpochSeedHook()
     hook.before_train(runner)
     drawn = []
     for _ in range(2):
-        runner.train_dataloader = make_loader(DATASETS.build(PART))
-        hook.before_train_epoch(runner)
+        for each in by_priority(hook, AnotherLoaderHook()):
+            each.before_train_epoch(runner)
         drawn.append(sum(runner.train_dataloader, []))
     assert drawn[0] == drawn[1]
 
