@@ -38,7 +38,7 @@ if [ ${#failed[@]} -gt 0 ]; then
 fi
 
 echo '== mkdocs'
-"$python" -m mkdocs build --strict --quiet
+"$python" -m mkdocs build --strict
 
 echo '== pytest'
 "$python" -m pytest --cov=projects/grouppose --cov=tools --cov-report=term "$@"
