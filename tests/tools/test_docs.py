@@ -4,6 +4,7 @@ import re
 
 import mmengine.registry
 import mmpose.registry
+import numpy as np
 import pytest
 import torch
 from mmengine.config import ConfigDict
@@ -115,16 +116,29 @@ def test_python_is_valid(path):
 
 @pytest.fixture(scope='module')
 def examples():
-    """Register the classes of docs/changing.md; its changes of the head."""
-    changes = []
+    """Register the classes of docs/changing.md and call its tests; answer
+    with its changes of the head."""
+    changes, classes = [], {}
     for block in blocks(CHANGING, 'python'):
-        names: dict = {}
-        if '.register_module()' in block or block.startswith('model = '):
-            # The model of the tests is smaller.
-            block = block.replace('embed_dims=256', 'embed_dims=32')
-            exec(block.replace('num_levels=4', 'num_levels=3'), names)
+        if not re.search(r'register_module|^model = |^def test_', block, re.M):
+            continue
+        if block.startswith('_base_'):
+            continue
+        # The model of the tests is smaller.
+        block = block.replace('embed_dims=256', 'embed_dims=32')
+        block = block.replace('num_levels=4', 'num_levels=3')
+        # Each block imports what it needs, but for the classes of the page.
+        names = dict(classes)
+        exec(block, names)
+        for name, value in list(names.items()):
+            if getattr(value, '__module__', None) == 'builtins' and \
+                    isinstance(value, type):
+                classes[name] = value
+            if name.startswith('test_'):
+                value()
         if 'model' in names:
             changes.append(ConfigDict(names['model']['head']))
+    assert len(classes) == 8
     return changes
 
 
@@ -147,3 +161,8 @@ def test_examples_of_changing_something(examples):
         if head.get('criterion', {}).get('losses', {}).get('loss_square'):
             assert 'loss_kpt' not in losses
     assert not logged
+    image = np.random.randint(256, size=(8, 8, 3), dtype=np.uint8)
+    gray = mmpose.registry.TRANSFORMS.build(dict(type='RandomGray', prob=1.1))
+    changed = gray(dict(img=image.copy()))['img']
+    assert (changed[..., :1] == changed).all()
+    assert not (image[..., :1] == image).all()
