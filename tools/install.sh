@@ -2,7 +2,7 @@
 # Finds or makes the Python environment that the project runs in.
 #
 #   python="$(bash tools/install.sh)"         to run the model
-#   python="$(bash tools/install.sh --dev)"   and the tests and formatters
+#   python="$(bash tools/install.sh --dev)"   and tests, formatters, documentation
 #   bash tools/install.sh --stack modern      on current PyTorch and NumPy 2
 #
 # Prints the path of the Python to use on stdout, and progress on stderr.
@@ -30,7 +30,8 @@ cd "$root"
 state="$root/.install" # logs, the lock, marks of what has been checked
 overlay="$state/overlay"
 environment="$root/tools/misc/environment.py"
-dev_requirements=(requirements/dev.txt requirements/deployment.txt)
+dev_requirements=(requirements/dev.txt requirements/docs.txt
+    requirements/deployment.txt)
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
 usage_error() {

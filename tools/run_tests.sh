@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing, checks the style of the code and runs the tests.
+# Installs what is missing, checks the style of the code, builds the
+# documentation and runs the tests.
 #
 #   bash tools/run_tests.sh [ARGUMENTS OF PYTEST]
 #
@@ -35,6 +36,9 @@ if [ ${#failed[@]} -gt 0 ]; then
     echo "  $python -m yapf --in-place --recursive ${folders[*]}" >&2
     exit 1
 fi
+
+echo '== mkdocs'
+"$python" -m mkdocs build --strict
 
 echo '== pytest'
 "$python" -m pytest --cov=projects/grouppose --cov=tools --cov-report=term "$@"

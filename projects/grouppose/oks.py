@@ -8,7 +8,7 @@ from torch import Tensor
 
 def object_keypoint_similarity(pred: Tensor, gt: Tensor, visible: Tensor,
                                area: Tensor, sigmas: Tensor) -> Tensor:
-    """OKS of predicted poses and the poses they are compared with.
+    """Compute the OKS of predicted and annotated poses.
 
     As COCO defines it: the mean over the labeled keypoints of
     ``exp(-d^2 / (2 * area * (2 * sigma)^2))``. All arguments broadcast over

@@ -12,6 +12,8 @@ from projects.grouppose.synthetic import annotation_file, draw_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / 'tools'
+DRAWN_CONFIG = ('configs/body_2d_keypoint/grouppose/drawn/'
+                'grouppose_tiny-res18_1xb8-6e_drawn-128.py')
 # A few iterations at full learning rate, with a line in the log for each.
 CONFIG = """
 _base_ = {base!r}
@@ -59,7 +61,7 @@ def write_drawn_config(folder: Path) -> Path:
     ]
     ann_file.write_text(json.dumps(content))
 
-    base, = ROOT.glob('configs/body_2d_keypoint/grouppose/drawn/*.py')
+    base = ROOT / DRAWN_CONFIG
     config = folder / 'tiny.py'
     config.write_text(CONFIG.format(base=str(base), data_root=f'{data_root}/'))
     return config

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from projects.grouppose.data import drawn_people  # noqa: E402
+from projects.grouppose import synthetic  # noqa: E402
 
 LEFT, MIDDLE, RIGHT = (40, 160, 255), (80, 230, 80), (255, 140, 40)
 
@@ -85,7 +85,7 @@ def draw_annotation(image, annotation, skeleton, zoom):
 
 def write_preview(out, path, count=12, columns=4):
     """Write the first images of the validation split with annotations."""
-    content = json.loads(drawn_people.annotation_file(out, 'val').read_text())
+    content = json.loads(synthetic.annotation_file(out, 'val').read_text())
     skeleton = content['categories'][0]['skeleton']
     images = content['images'][:count]
     side = max(max(entry['width'], entry['height']) for entry in images)
@@ -111,18 +111,17 @@ def write_preview(out, path, count=12, columns=4):
 def main():
     parser, args = parse_args()
     try:
-        drawn = drawn_people.draw_dataset(args.out, args.num_train,
-                                          args.num_val, args.size, args.seed,
-                                          args.workers, args.overwrite,
-                                          args.people)
+        drawn = synthetic.draw_dataset(args.out, args.num_train, args.num_val,
+                                       args.size, args.seed, args.workers,
+                                       args.overwrite, args.people)
         if args.preview:
             write_preview(args.out, args.preview)
     except (ValueError, OSError) as error:
         parser.exit(2, f'{parser.prog}: error: {error}\n')
     print(f'{args.out}: ' +
           ('drawn' if drawn else 'kept, it was drawn with these arguments'))
-    for split in drawn_people.SPLITS:
-        path = drawn_people.annotation_file(args.out, split)
+    for split in synthetic.SPLITS:
+        path = synthetic.annotation_file(args.out, split)
         content = json.loads(path.read_text())
         print(f'  {path.relative_to(args.out)}: {len(content["images"])} '
               f'images, {len(content["annotations"])} people')

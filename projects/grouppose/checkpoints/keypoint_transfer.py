@@ -1,5 +1,5 @@
-"""Start from weights that were trained on other keypoints: joints are found
-by their names, and what belongs to a joint goes with it."""
+"""Transfer of weights to other keypoints: keypoints are matched by name, and
+the weights that belong to a keypoint are moved with it."""
 import re
 from typing import Dict, List, Optional, Tuple
 
@@ -14,7 +14,7 @@ def match_keypoints(
         source: List[str],
         target: List[str],
         aliases: Optional[Dict[str, str]] = None) -> List[Optional[int]]:
-    """Find each keypoint among those that weights were trained on.
+    """Match keypoints by name with those that weights were trained on.
 
     Case, separators and the spelling of left and right do not matter.
 
@@ -22,7 +22,7 @@ def match_keypoints(
         source (list[str]): Names of the keypoints of the weights.
         target (list[str]): Names of the keypoints that are wanted.
         aliases (dict[str, str], optional): Names of source keypoints by
-            target keypoint, where the names do not tell.
+            target keypoint, for names that do not match by themselves.
 
     Returns:
         list[int | None]: Index of the source of each target keypoint, None
@@ -47,15 +47,16 @@ def match_keypoints(
 
 def change_keypoints(weights: Dict[str, Tensor],
                      matches: List[Optional[int]]) -> Dict[str, Tensor]:
-    """Give weights another set of keypoints.
+    """Adapt weights to another set of keypoints.
 
-    A keypoint without a source starts as the mean of all source keypoints:
-    in the middle of the body. All weights that do not belong to single
-    keypoints stay as they are.
+    A keypoint without a source gets the mean of the weights of all source
+    keypoints, and so starts in the middle of the body. Weights that do not
+    belong to single keypoints stay as they are.
 
     Args:
         weights (dict[str, Tensor]): Weights of a Group Pose model by name.
-        matches (list[int | None]): What :func:`match_keypoints` returns.
+        matches (list[int | None]): Source of each target keypoint, from
+            :func:`match_keypoints`.
 
     Returns:
         dict[str, Tensor]: Weights for ``len(matches)`` keypoints.
@@ -71,7 +72,7 @@ def change_keypoints(weights: Dict[str, Tensor],
 
 
 def count_keypoints(weights: Dict[str, Tensor]) -> int:
-    """The number of keypoints that weights are for.
+    """Count the keypoints that weights are for.
 
     Raises:
         ValueError: If these are not weights of Group Pose.
@@ -96,7 +97,7 @@ def count_keypoints(weights: Dict[str, Tensor]) -> int:
 
 def format_matches(source: List[str], target: List[str],
                    matches: List[Optional[int]]) -> str:
-    """A line for each target keypoint that says where it comes from."""
+    """Format one line per target keypoint with its source, as text."""
     width = max(len(name) for name in target)
     lines = []
     for name, i in zip(target, matches):

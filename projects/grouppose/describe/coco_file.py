@@ -16,7 +16,7 @@ class KeypointFile:
     are not crowd regions. P is their number, K that of the keypoints.
 
     Args:
-        content (dict): What the file says.
+        content (dict): Content of the file.
         path (str): Its path, for messages.
         category (str, optional): Name of the category to keep, if the file
             has several. It gets the id 1 in ``content``. Defaults to None,
@@ -68,7 +68,7 @@ class KeypointFile:
     def read(cls,
              path: Union[str, Path],
              category: Optional[str] = None) -> 'KeypointFile':
-        """Read a file, see :func:`read_annotations` for what is refused."""
+        """Read a file; :func:`read_annotations` lists what is refused."""
         return cls(read_annotations(str(path)), path, category)
 
     @cached_property
@@ -106,8 +106,8 @@ class KeypointFile:
 
     @cached_property
     def scales(self) -> np.ndarray:
-        """np.ndarray: The areas that OKS takes, those annotated or 0.53 of
-        the box, as MMPose's metric does with use_area=False, (P, )."""
+        """np.ndarray: Areas for OKS: those annotated, or 0.53 of the box as
+        MMPose's metric takes with use_area=False, (P, )."""
         boxes = 0.53 * self.boxes[:, 2:].prod(1)
         return np.where(np.isnan(self.areas), boxes, self.areas)
 
@@ -122,7 +122,7 @@ class KeypointFile:
             dtype=float).reshape(-1, 2)
 
     def select(self, mask: np.ndarray) -> list:
-        """The ids of the people that a mask (P, ) marks."""
+        """Ids of the people for which a mask (P, ) is True."""
         return self.ids[mask].tolist()
 
     def _find_problem(self, ann: dict) -> str:

@@ -19,9 +19,9 @@ class Keypoint:
     Args:
         name (str): Its name, unique in the data set.
         side (str): 'left', 'right' or ''.
-        swap (str): Name of the keypoint that it trades places with when an
-            image is mirrored, '' if none.
-        body (str): 'upper', 'lower' or '' if not known.
+        swap (str): Name of its partner in a mirrored image (left and right),
+            '' if none.
+        body (str): Half of the body: 'upper', 'lower' or '' if not known.
         sigma (float): OKS sigma.
         source (str): Where the sigma comes from.
     """
@@ -52,7 +52,7 @@ class DatasetInfo:
     links: List[Tuple[int, int]]
 
     def format(self) -> str:
-        """The Python text of a file that ``metainfo.from_file`` may name."""
+        """Format as Python text, for the file of ``metainfo.from_file``."""
         lines = [
             'dataset_info = dict(',
             f'    dataset_name={_literal(self.name)},',
@@ -115,7 +115,8 @@ def describe_keypoints(file: KeypointFile,
     Args:
         file (KeypointFile): The file.
         name (str): Name of the data set.
-        estimates (tuple, optional): What :func:`estimate_sigmas` returns.
+        estimates (tuple, optional): Measured sigmas, from
+            :func:`estimate_sigmas`.
 
     Returns:
         tuple: The description, and what looks wrong about names, pairs and

@@ -1,4 +1,4 @@
-"""The whole way from annotation files to a folder that training starts from:
+"""From annotation files to a folder with all that a training needs:
 :func:`describe`."""
 import json
 import os
@@ -18,12 +18,12 @@ from .training_config import (HERE, PUBLISHED, SMALL, Split, format_config,
 
 @dataclass
 class Description:
-    """What there is to say about a data set.
+    """Result of :func:`describe`.
 
     Args:
         report (str): The report, in Markdown.
-        files (dict[str, str]): Name and text of the files that make the data
-            set ready for training; none if it is not.
+        files (dict[str, str]): Texts of the files for training, by name of
+            the file; empty if training would refuse the data set.
     """
     report: str
     files: Dict[str, str]
@@ -61,8 +61,8 @@ def describe(ann_file: Union[str, Path],
         ann_file (str | Path): COCO-format keypoint annotations.
         folder (str | Path): Where the results will be written; its name
             becomes that of the data set.
-        images (str, optional): Folder of the images. Defaults to that of the
-            annotations, and then the images are not looked at.
+        images (str, optional): Folder of the images, which are checked, too.
+            Defaults to the folder of the annotations, without a check.
         val_ann (str, optional): Annotations to evaluate on. Defaults to a
             part of ``ann_file``.
         val_images (str, optional): Their images. Defaults to ``images``.
@@ -82,7 +82,7 @@ def describe(ann_file: Union[str, Path],
 
     Raises:
         FileNotFoundError: If an annotation file is missing.
-        ValueError: If one is no keypoint file.
+        ValueError: If a file is not a COCO-format keypoint file.
     """
     folder = Path(folder)
     name = folder.resolve().name

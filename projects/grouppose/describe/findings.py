@@ -14,15 +14,15 @@ class Finding:
     """Something worth knowing about an annotation file.
 
     Args:
-        level (str): 'error' for what training refuses or what makes data
-            contradict itself, 'warning' for what is probably wrong, 'note'
-            for what is legitimate, but has consequences.
+        level (str): 'error' if training refuses it or the data contradict
+            themselves, 'warning' if it is probably wrong, 'note' if it is
+            legitimate, but has consequences.
         what (str): What was found, a noun phrase.
-        remedy (str): What to do about it, or what it leads to.
-        unit (str): What is counted, in the singular. Defaults to
-            'annotation'.
-        examples (list): Ids or names of all that are concerned.
-        total (int, optional): How many there are of this unit.
+        remedy (str): What to do about it, or its consequence.
+        unit (str): Name of the things that are counted, in the singular.
+            Defaults to 'annotation'.
+        examples (list): Ids or names of all things concerned.
+        total (int, optional): How many things there are in all.
     """
     level: str
     what: str
@@ -46,7 +46,8 @@ class Finding:
 
 def found(level: str, what: str, examples: Iterable, remedy: str,
           **kwargs) -> List[Finding]:
-    """A list with a finding about the examples, empty without any."""
+    """Make a list with one finding about the examples, or an empty list if
+    there are no examples."""
     examples = list(examples)
     if not examples:
         return []
@@ -54,7 +55,7 @@ def found(level: str, what: str, examples: Iterable, remedy: str,
 
 
 def format_findings(findings: List[Finding]) -> str:
-    """List findings by level, the gravest first, in Markdown."""
+    """Format findings by level, the most severe first, as Markdown."""
     parts = []
     for level, heading in HEADINGS.items():
         lines = [f'- {f}' for f in findings if f.level == level]

@@ -1,5 +1,4 @@
-"""What looks wrong about a file as a whole: ids, categories, images and their
-sizes."""
+"""Checks of a file as a whole: ids, categories, images and their sizes."""
 from collections import Counter
 from pathlib import Path
 from typing import List, Optional
@@ -16,7 +15,7 @@ from .findings import Finding, found
 def check_file(file: KeypointFile,
                folder: Optional[str] = None,
                for_training: bool = True) -> List[Finding]:
-    """Look for all that this module can find.
+    """Run all checks of this module.
 
     Args:
         file (KeypointFile): The file.
@@ -43,7 +42,8 @@ def check_file(file: KeypointFile,
 
 
 def check_ids(file: KeypointFile) -> List[Finding]:
-    """Entries that are refused, repeated or belong to nothing."""
+    """Check for entries that training refuses, repeated ids, annotations
+    without an image, and images without labeled people."""
     findings = []
     reasons = {}
     for ann_id, reason in file.refused:
@@ -86,7 +86,8 @@ def check_ids(file: KeypointFile) -> List[Finding]:
 
 def check_categories(file: KeypointFile,
                      for_training: bool = True) -> List[Finding]:
-    """Categories and fields that are treated differently."""
+    """Check for categories other than 1, annotations without keypoints, and
+    fields with further keypoints."""
     names = {c.get('id'): c.get('name') for c in file.content['categories']}
     findings = []
     used = file.used_categories
@@ -124,7 +125,7 @@ def check_categories(file: KeypointFile,
 
 
 def check_sizes(file: KeypointFile) -> List[Finding]:
-    """Compare the sizes of images with what is annotated on them."""
+    """Compare the sizes of images with the extent of their annotations."""
     turned, small = [], []
     reach = _reach(file)
     for image_id, far in reach.items():
@@ -167,7 +168,7 @@ def _reach(file: KeypointFile) -> dict:
 
 
 def check_image_files(file: KeypointFile, folder: Path) -> List[Finding]:
-    """Compare `images` with the files, of which only the heads are read."""
+    """Compare ``images`` with the headers of the image files."""
     missing, broken, turned, rotated, other = [], [], [], [], []
     for image in file.images.values():
         name = str(image.get('file_name'))
@@ -208,7 +209,7 @@ def check_image_files(file: KeypointFile, folder: Path) -> List[Finding]:
 
 
 def check_match(train: KeypointFile, val: KeypointFile) -> List[Finding]:
-    """Keypoints for evaluation that are not those of training."""
+    """Check that training and evaluation have the same keypoints."""
     if val.num_keypoints != train.num_keypoints:
         what = f'{val.num_keypoints} keypoints, {train.num_keypoints} in ' \
             'the file to train on'
@@ -224,13 +225,13 @@ def check_match(train: KeypointFile, val: KeypointFile) -> List[Finding]:
 
 def check_overlap(train: KeypointFile, val: KeypointFile,
                   same_folder: bool) -> List[Finding]:
-    """Images that are evaluated although they were trained on.
+    """Check for images that are in both training and evaluation.
 
     Args:
         train (KeypointFile): Annotations to train on.
         val (KeypointFile): Annotations to evaluate on.
-        same_folder (bool): Whether equal names are the same image. If not,
-            the same people must be annotated in it, too.
+        same_folder (bool): Whether equal file names are the same image. If
+            not, the same people must be annotated in it, too.
 
     Returns:
         list[Finding]: What looks wrong.

@@ -1,5 +1,5 @@
-"""What the names of keypoints say: which are the same joint, and which are
-left and right of each other."""
+"""Names of keypoints: which stand for the same joint, and which are a pair of
+left and right."""
 import re
 from collections import defaultdict
 from typing import Dict, List, Tuple
@@ -9,7 +9,7 @@ ABBREVIATIONS = dict(f='front', b='back')
 
 
 def find_sides(names: List[str]) -> List[Tuple[str, str]]:
-    """Read off the side of each keypoint.
+    """Find the side of each keypoint from its name.
 
     Case and separators do not matter, and the side may stand anywhere:
     ``left_eye``, ``Left-Eye``, ``LeftEye``, ``l_eye``, ``eyeL``. A side that
@@ -20,8 +20,8 @@ def find_sides(names: List[str]) -> List[Tuple[str, str]]:
         names (list[str]): Names of all keypoints.
 
     Returns:
-        list[tuple[str]]: For each name the side, 'left', 'right' or '', and
-        the joint, which is the same text for both sides.
+        list[tuple[str]]: Per name the side ('left', 'right' or '') and the
+        name of the joint without its side.
     """
     found = [_side_among(_words(name)) for name in names]
     plain = {joint for side, joint in found if not side}
@@ -30,12 +30,12 @@ def find_sides(names: List[str]) -> List[Tuple[str, str]]:
 
 
 def canonical_names(names: List[str]) -> List[str]:
-    """One spelling for each joint, to compare names of two data sets."""
+    """Bring names into one spelling, to compare those of two data sets."""
     return [side + joint for side, joint in find_sides(names)]
 
 
 def pair_sides(names: List[str]) -> Tuple[Dict[int, int], List[int]]:
-    """Find the keypoints that trade places when an image is mirrored.
+    """Find the pairs of left and right, which mirroring an image swaps.
 
     Args:
         names (list[str]): Names of all keypoints.

@@ -1,5 +1,5 @@
-"""What looks wrong about the people of a file: visibility, boxes, areas, left
-and right, people who are annotated twice."""
+"""Checks of the people of a file: visibility, boxes, areas, left and right,
+people who are annotated twice."""
 from typing import List, Tuple
 
 import numpy as np
@@ -18,7 +18,7 @@ SAME_DISTANCE = 0.1  # of the square root of the area
 
 
 def check_people(file: KeypointFile, info: DatasetInfo) -> List[Finding]:
-    """Look for all that this module can find.
+    """Run all checks of this module.
 
     Args:
         file (KeypointFile): The file.
@@ -37,7 +37,7 @@ def check_people(file: KeypointFile, info: DatasetInfo) -> List[Finding]:
 
 
 def check_visibility(file: KeypointFile, info: DatasetInfo) -> List[Finding]:
-    """Flags that have another meaning than COCO's, and counts."""
+    """Check visibility flags and ``num_keypoints`` against COCO's meaning."""
     visibility = file.keypoints[..., 2]
     placed = (file.keypoints[..., :2] != 0).any(-1)
     labeled = file.labeled
@@ -121,7 +121,8 @@ def _check_counts(file: KeypointFile) -> List[Finding]:
 
 
 def check_boxes(file: KeypointFile) -> List[Finding]:
-    """Boxes that are empty, elsewhere, in another format or too small."""
+    """Check for boxes that are empty, outside their image, in another format
+    or apart from the keypoints."""
     people = file.labeled.any(1)
     total = len(file.people)
     low, size = file.boxes[:, :2], file.boxes[:, 2:]
@@ -190,7 +191,7 @@ def _boxes_are_corners(file: KeypointFile) -> bool:
 
 
 def check_areas(file: KeypointFile) -> List[Finding]:
-    """Areas that are missing or do not fit the boxes."""
+    """Check for areas that are missing or do not fit the boxes."""
     missing = np.isnan(file.areas)
     boxes = file.boxes[:, 2:].prod(1)
     total = len(file.people)
@@ -222,7 +223,7 @@ def check_areas(file: KeypointFile) -> List[Finding]:
 
 
 def check_sides(file: KeypointFile, info: DatasetInfo) -> List[Finding]:
-    """Pairs whose left and right contradict those of the other pairs."""
+    """Check for pairs whose left and right contradict the other pairs."""
     names = [point.name for point in info.keypoints]
     pairs = [(i, names.index(point.swap))
              for i, point in enumerate(info.keypoints)
@@ -261,7 +262,7 @@ def check_sides(file: KeypointFile, info: DatasetInfo) -> List[Finding]:
 
 
 def check_repetitions(file: KeypointFile) -> List[Finding]:
-    """People who seem to be annotated twice."""
+    """Check for people who seem to be annotated twice."""
     copies, similar = _find_repetitions(file)
     findings = found('warning', 'Annotations that are copies of another one',
                      copies, 'Remove them: each person must be found once')

@@ -1,5 +1,5 @@
-"""OKS sigmas: how far annotators are apart at each keypoint, from data sets
-that measured it or from people who were annotated twice."""
+"""OKS sigmas: the spread of annotations per keypoint, from known data sets or
+measured on people who were annotated twice."""
 import warnings
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
@@ -29,7 +29,7 @@ class KnownDataset:
     Args:
         name (str): Name of its file in MMPose.
         joints (dict[str, int]): Index of each joint by canonical name.
-        metainfo (dict): What MMPose makes of the file.
+        metainfo (dict): The file as MMPose parses it.
     """
     name: str
     joints: Dict[str, int]
@@ -62,16 +62,17 @@ def choose_sigmas(
 ) -> List[Tuple[float, str]]:
     """Choose a sigma for each keypoint and say where it comes from.
 
-    An estimate goes before a known joint, and that before the default.
+    A measured sigma is preferred to that of a known data set, and that to
+    the default.
 
     Args:
         names (list[str]): Names of the K keypoints.
         known (list[KnownDataset]): The closest first.
-        estimates (tuple[np.ndarray], optional): What
-            :func:`estimate_sigmas` returns.
+        estimates (tuple[np.ndarray], optional): Measured sigmas, from
+            :func:`estimate_sigmas`.
 
     Returns:
-        list[tuple]: For each keypoint the sigma and its source in words.
+        list[tuple]: Per keypoint the sigma and a text that names its source.
     """
     chosen = []
     for i, joint in enumerate(canonical_names(names)):
@@ -93,14 +94,14 @@ def estimate_sigmas(first: KeypointFile,
 
     https://cocodataset.org/#keypoints-eval defines the square of a sigma as
     the mean of d^2 / s^2 over redundant annotations: d is the distance from
-    the true place, s^2 the area of the object. Of two annotators none has
-    the true place, and the mean square of their distance is twice that of
-    either one from it, so that it is halved here.
+    the true place, s^2 the area of the object. Here, d is the distance of
+    two annotators, whose mean square is twice that of one annotator from the
+    true place; so it is halved.
 
     Args:
         first (KeypointFile): Annotations.
-        second (KeypointFile): Of the same images by other annotators. The
-            same object for people within one file, with the same
+        second (KeypointFile): Annotations of the same images by others, or
+            the same object as ``first`` if one file holds both, linked by
             ``instance_id``.
 
     Returns:
@@ -130,12 +131,12 @@ def estimate_sigmas(first: KeypointFile,
 
 def match_people(first: KeypointFile,
                  second: KeypointFile) -> List[Tuple[int, int]]:
-    """Find the people that two annotations show.
+    """Find the people who are annotated twice.
 
-    Images are the same if their file names are. Within an image, people with
-    the same ``instance_id`` are the same; people of two files that have none
-    are, too, if their boxes overlap by 0.5 and each is the best match of the
-    other.
+    Images with the same file name are the same. Within an image, people with
+    the same ``instance_id`` are the same. So are people of two files without
+    ``instance_id`` whose boxes have an IoU of 0.5 or more and are each
+    other's best match.
 
     Returns:
         list[tuple[int]]: Indices of people in the two files.
@@ -152,7 +153,7 @@ def match_people(first: KeypointFile,
 
 
 def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Overlap of boxes (n, 4) and (m, 4) in xywh, (n, m)."""
+    """IoU of boxes (n, 4) and (m, 4) in xywh, (n, m)."""
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, :2] + first[:, None, 2:],
                       second[None, :, :2] + second[None, :, 2:])

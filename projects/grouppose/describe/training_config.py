@@ -1,5 +1,5 @@
-"""A training config for a described data set, and a split where there is
-none."""
+"""A training config for a described data set, and a split into training and
+evaluation if there is none."""
 import math
 import os
 from dataclasses import dataclass
@@ -52,13 +52,14 @@ test_evaluator = val_evaluator
 
 @dataclass
 class Recipe:
-    """A config of this project that own data can start from.
+    """A config of this project on which that of a data set builds.
 
     Args:
         base (str): Its path in the repository.
-        batch_size (int): Images in a batch.
-        num_queries (int): The most people that it finds in an image.
-        schedule (str): How its schedule follows ``max_epochs``.
+        batch_size (int): Images per batch.
+        num_queries (int): Queries, that is the most people per image.
+        schedule (str): Lines of the config that set the schedule by
+            ``max_epochs``.
     """
     base: str
     batch_size: int
@@ -90,7 +91,7 @@ default_hooks = dict(
 
 @dataclass
 class Split:
-    """Where annotations and images are.
+    """Annotations and images of training or of evaluation.
 
     Args:
         file (KeypointFile): The annotations.
@@ -103,17 +104,17 @@ class Split:
 
     @property
     def people(self) -> List[int]:
-        """list[int]: Numbers of labeled people of the images that have any."""
+        """list[int]: Number of labeled people per image that has any."""
         labeled = self.file.image_ids[self.file.labeled.any(1)]
         return np.unique(labeled, return_counts=True)[1].tolist()
 
 
 def split_content(file: KeypointFile, part: float,
                   seed: int) -> Tuple[dict, dict]:
-    """Divide a file by image.
+    """Split a file by image into training and evaluation.
 
-    Images with and without labeled keypoints are divided alike. What has no
-    keypoints is left out: the metric cannot read it.
+    Images with and without labeled keypoints are split alike. Annotations
+    without keypoints are left out, as the metric cannot read them.
 
     Args:
         file (KeypointFile): The file.

@@ -1,5 +1,4 @@
-"""What it costs to let a query answer for a person: the terms that the matcher
-adds up."""
+"""Matching costs: the terms of the cost of matching a query with a person."""
 from mmpose.registry import TASK_UTILS
 from torch import Tensor
 
@@ -9,10 +8,8 @@ from .targets import PoseTargets
 
 @TASK_UTILS.register_module()
 class FocalCost:
-    """Change of the focal loss if a query stood for a person.
-
-    The positive term of the focal loss for the person's class minus its
-    negative term (Deformable DETR).
+    """Classification cost: the positive term of the focal loss for the
+    person's class minus its negative term (Deformable DETR).
 
     Args:
         weight (float): Weight of the cost. Defaults to 1.
@@ -72,7 +69,7 @@ class KeypointL1Cost:
 
 @TASK_UTILS.register_module()
 class KeypointOKSCost:
-    """One minus the OKS of a query's pose and a person's.
+    """One minus the OKS of a predicted and an annotated pose.
 
     Args:
         weight (float): Weight of the cost. Defaults to 1.

@@ -16,14 +16,15 @@ from .targets import PoseTargets
 
 @MODELS.register_module()
 class SetCriterion(nn.Module):
-    """Matches all output sets of a step and computes their losses.
+    """Training criterion: matches the output sets of a training step with the
+    people of the batch, and computes their losses.
 
     Args:
         matcher (dict): Config of the matcher, from ``TASK_UTILS``, see
             :class:`KeypointQueryMatcher`.
-        losses (dict[str, dict]): Configs of the losses by their name in the
-            log, which contains "loss", from ``MODELS``, see
-            :class:`SetLoss`. None takes one out that a base config has.
+        losses (dict[str, dict]): Configs of the losses, from ``MODELS``, by
+            their name in the log, see :class:`SetLoss`. A name must contain
+            "loss". None removes a loss of the base config.
 
     Raises:
         ValueError: If the name of a loss does not contain "loss": MMEngine
@@ -48,20 +49,21 @@ class SetCriterion(nn.Module):
             outputs: OutputSets,
             targets: PoseTargets,
             matches: Optional[Dict[str, Matches]] = None) -> Dict[str, Tensor]:
-        """Compute the losses of a step.
+        """Match the output sets and compute their losses.
 
         Args:
             outputs (OutputSets): Output sets by name, float32.
             targets (PoseTargets): The people of the batch.
-            matches (dict[str, Matches], optional): Of the groups of queries
-                that are not for the matcher, by name of the group.
+            matches (dict[str, Matches], optional): Matches of the query
+                groups that bring their own, by name of the group. The
+                matcher finds those of the others.
 
         Returns:
-            dict[str, Tensor]: Weighted scalar losses of each set: those of
-            the last decoder layer under their own name (``loss_cls``), the
-            others behind the set's name and a dot (``d0.loss_cls``,
-            ``enc.loss_cls``); and ``matched_oks``, the mean OKS of the last
-            layer's pairs, where the batch has any.
+            dict[str, Tensor]: Weighted scalar losses of each output set:
+            those of the last decoder layer under their own name
+            (``loss_cls``), the others with the name of the set as prefix
+            (``d0.loss_cls``, ``enc.loss_cls``); and ``matched_oks``, the mean
+            OKS of the last layer's matched pairs, if there are any.
         """
         losses: Dict[str, Dict[str, Tensor]] = {name: {} for name in outputs}
         matched_oks = {}
@@ -91,7 +93,7 @@ class SetCriterion(nn.Module):
 
 
 class _Stack:
-    """Output sets of the same queries, stacked where a loss asks for it."""
+    """Output sets of the same queries, stacked when a loss needs them."""
 
     def __init__(self, outputs: OutputSets, names: Sequence[str],
                  matches: Optional[Matches]):
@@ -103,7 +105,7 @@ class _Stack:
     def view(
         self, keys: Sequence[str]
     ) -> Tuple[List[str], Dict[str, Tensor], Optional[Matches]]:
-        """The sets that have some entries.
+        """Stack some entries of the output sets that have them all.
 
         Args:
             keys (Sequence[str]): The entries.
@@ -126,8 +128,8 @@ class _Stack:
 
 def _stack_sets(outputs: OutputSets, fixed: Dict[str,
                                                  Matches]) -> Iterator[_Stack]:
-    """Put together what is matched together: sets of the same number of
-    queries, and those of a group whose matches are known."""
+    """Group the output sets that share a matching: those with the same number
+    of queries, and those of a group that brings its own matches."""
     groups: Dict[tuple, List[str]] = {}
     for name, values in outputs.items():
         group = group_of(name)
@@ -146,8 +148,8 @@ def _log_name(set_name: str, loss_name: str) -> str:
 
 
 def _average_counts(matches: Matches, like: Tensor) -> Matches:
-    """The same matches, with the mean of their count over the processes of a
-    job, at least one."""
+    """Replace the count of matches by its mean over the processes of a job,
+    at least one."""
     if matches.pose_pairs is not None:
         matches = replace(
             matches, pose_pairs=_average_counts(matches.pose_pairs, like))

@@ -72,8 +72,8 @@ class GroupPoseDecoder(BaseModule):
             [FFN(embed_dims, embed_dims, 2, 3) for _ in range(num_layers)])
 
     def init_weights(self) -> None:
-        """Scores start at 0.01, offsets at zero, the heads of all layers
-        equal."""
+        """Initialize weights: scores start at 0.01, offsets at zero, and the
+        prediction heads of all layers are equal."""
         init_attention(self)
         init_class_embed(self.class_embeds[0])
         init_pose_embed(self.pose_embeds[0])
@@ -82,7 +82,7 @@ class GroupPoseDecoder(BaseModule):
                 other.load_state_dict(first.state_dict())
 
     def initial_queries(self, content: Tensor, poses: Tensor) -> QueryGroup:
-        """Queries of instances that start from features and a pose.
+        """Build the queries of instances from their features and poses.
 
         QUIRK: an instance query starts from its embedding alone, without
         content of the image (and gets no positional term in any layer).
@@ -102,15 +102,15 @@ class GroupPoseDecoder(BaseModule):
             references=with_center(poses))
 
     def forward(self, queries: Queries, memory: Tokens) -> OutputSets:
-        """Refine poses.
+        """Refine the poses of all instances, layer by layer.
 
         Args:
             queries (Queries): T instances per image.
             memory (Tokens): The encoder's output.
 
         Returns:
-            OutputSets: What each layer predicts of all T instances, see
-            :meth:`predict`: ``'d0'``, ``'d1'``, ... and ``'last'``, in
+            OutputSets: Predictions of each layer for all T instances, see
+            :meth:`predict`: ``'d0'``, ``'d1'``, ... and ``'last'``; in
             evaluation ``'last'`` alone.
         """
         mask = queries.attention_mask()
@@ -145,8 +145,9 @@ class GroupPoseDecoder(BaseModule):
 
         Args:
             layer (int): Index of the layer.
-            query (Tensor): Queries that it returned, (B, T, K + 1, C).
-            poses (Tensor): Poses that entered it, (B, T, K, 2).
+            query (Tensor): Output of the layer, (B, T, K + 1, C).
+            poses (Tensor): Poses before the layer, which it refines,
+                (B, T, K, 2).
 
         Returns:
             dict[str, Tensor]: logits (B, T, Q) and normalized keypoints
@@ -166,20 +167,20 @@ class GroupPoseDecoder(BaseModule):
         return (inverse_sigmoid(poses) + offsets).sigmoid()
 
     def auxiliary_state(self, query: Tensor, next_query_pos: Tensor) -> Tensor:
-        """Queries that the keypoints of a layer before the last are predicted
-        from in training, (B, T, K + 1, C).
+        """The queries from which the keypoints of all layers but the last are
+        predicted in training, (B, T, K + 1, C).
 
         QUIRK: in the official program, the next layer adds its positional
         term in place, to the very tensor from which the keypoints of this
         layer are predicted later. The keypoints of all layers but the last
-        thus see the term of the layer behind them, and so do their
+        thus depend on the term of the next layer, and so do their
         gradients. ``official_aux=False`` takes the queries as they are.
         """
         return query + next_query_pos if self.official_aux else query
 
     def positional_term(self, poses: Tensor, memory: Tokens) -> Tensor:
-        """Positional term of the queries of poses (B, T, K, 2), zero in slot
-        0, (B, T, K + 1, C).
+        """Compute the positional term of the queries, (B, T, K + 1, C), from
+        poses (B, T, K, 2). It is zero for the instance query, slot 0.
 
         QUIRK: the keypoints are taken in the padded frame of the first level,
         so the padding of a batch changes the term.

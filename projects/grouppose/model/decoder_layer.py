@@ -24,10 +24,12 @@ SCHEMES = {
 
 @MODELS.register_module()
 class GroupAttentionDecoderLayer(BaseModule):
-    """Attention within each instance, across instances, and to the image.
+    """Decoder layer of Group Pose: self-attention within each instance,
+    self-attention across instances, deformable attention to the image, and a
+    feed-forward network.
 
-    Other schemes of self-attention are there to be compared: only one of the
-    two, both in the other order, one attention of all N * (K + 1) queries
+    For comparison, ``self_attention`` selects other schemes: only one of the
+    two, both in the other order, one attention over all N * (K + 1) queries
     (``'full'``), or none.
 
     Args:

@@ -13,8 +13,8 @@ from .sampling.onnx import exportable_sampling
 
 
 class DeformableAttention(MultiScaleDeformableAttention):
-    """mmcv's deformable attention, fast on a CPU, in the precision of its
-    weights.
+    """mmcv's deformable attention with a fast implementation for CPUs. It
+    computes in the precision of its weights, also in mixed precision.
 
     Arguments and names of the weights are mmcv's. Rounded to half precision,
     a sampling location on a map of 167 columns moves by up to 0.04 (float16)
@@ -61,15 +61,17 @@ class DeformableAttention(MultiScaleDeformableAttention):
                level_start_index: Tensor,
                key_padding_mask: Optional[Tensor] = None,
                **_) -> Tensor:
-        """What the queries get from the maps.
+        """Sample the maps around the reference points of each query and sum by
+        attention weights, without the residual connection.
 
         Args:
             query (Tensor): (B, T, C).
             value (Tensor): (B, S, C).
-            reference_points (Tensor): Normalized in the frame of each level:
-                points, (B, T, L, 2), from which offsets are in tokens, or
-                center and size of boxes, (B, T, L, 4), from which they are
-                in halves of the box by the number of points.
+            reference_points (Tensor): Normalized by the size of each level:
+                points (x, y), (B, T, L, 2), with offsets in units of tokens,
+                or boxes (center x and y, width, height), (B, T, L, 4), with
+                offsets in units of half the box divided by the number of
+                sampling points.
             spatial_shapes (Tensor): Heights and widths, int64, (L, 2).
             level_start_index (Tensor): First token of each level, (L, ).
             key_padding_mask (Tensor, optional): True on padding, bool,
@@ -115,8 +117,8 @@ def sample_maps(value: Tensor, spatial_shapes: Tensor,
         value (Tensor): Rows of all maps, (B, S, M, D).
         spatial_shapes (Tensor): Heights and widths, int64, (L, 2).
         level_start_index (Tensor): First token of each level, (L, ).
-        locations (Tensor): (x, y), a map reaching from 0 to 1,
-            (B, T, M, L, P, 2).
+        locations (Tensor): Sampling locations (x, y), normalized by the size
+            of the map, (B, T, M, L, P, 2).
         weights (Tensor): Attention weights, (B, T, M, L, P).
         im2col_step (int): Images that mmcv's kernel takes at a time.
 

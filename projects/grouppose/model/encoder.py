@@ -74,12 +74,12 @@ class DeformableEncoder(DeformableDetrTransformerEncoder):
         self.embed_dims = self.layers[0].embed_dims
 
     def init_weights(self) -> None:
-        """Matrices from Xavier's uniform distribution, sampling points around
-        the token."""
+        """Initialize weights: matrices from Xavier's uniform distribution,
+        sampling points around each token."""
         init_attention(self)
 
     def forward(self, tokens: Tokens, positions: Optional[Tensor]) -> Tensor:
-        """Let the tokens attend to each other, layer by layer.
+        """Encode the tokens, layer by layer.
 
         Args:
             tokens (Tokens): From the maps of the neck.

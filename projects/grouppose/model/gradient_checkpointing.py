@@ -1,5 +1,5 @@
-"""Less memory for more time: layers that compute their forward pass again
-instead of keeping what the backward pass needs."""
+"""Gradient checkpointing: layers that repeat their forward pass during the
+backward pass instead of storing its intermediate results."""
 from functools import wraps
 from typing import Callable
 
@@ -8,11 +8,11 @@ from torch.utils.checkpoint import checkpoint
 
 
 def recomputable(forward: Callable) -> Callable:
-    """Let a layer's ``with_cp`` switch gradient checkpointing on.
+    """Decorator for ``forward`` that adds gradient checkpointing.
 
-    With ``with_cp=True``, as MMPose's backbones call it, the layer keeps only
-    its inputs and runs again during the backward pass. Gradients stay the
-    same.
+    If the layer's ``with_cp`` is True (the name is that of MMPose's
+    backbones), it stores only its inputs and runs again during the backward
+    pass, which saves memory and costs time. Gradients stay the same.
 
     Args:
         forward (Callable): The ``forward`` method of a module that has an

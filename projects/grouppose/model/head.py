@@ -1,5 +1,5 @@
-"""The head: tokens, encoder, queries, decoder, one after another, and then
-the criterion or the codec."""
+"""The head: encoder, query selection and decoder in their order, then the
+criterion in training or the codec in prediction."""
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
@@ -41,27 +41,27 @@ class GroupPoseHead(BaseHead):
         data_decoder (dict): Config of the codec that turns outputs into
             poses, the one that encodes the targets in the pipeline.
         criterion (dict, optional): Config of the training criterion, see
-            :class:`SetCriterion`. A head without one predicts only.
+            :class:`SetCriterion`. Without one, the head cannot be trained.
         encoder (dict, optional): Config of the encoder. Without one the
             maps of the neck are the memory.
         positional_encoding (dict, optional): Config of the positional
-            encoding of maps, which is called with a mask (B, H, W) that is
-            true on padding; to it, a learned embedding of the level is
-            added. Defaults to none, and no such embedding.
+            encoding of maps. It is called with a mask (B, H, W), True on
+            padding; a learned embedding of the level is added to its result.
+            Defaults to none, without an embedding of the level either.
         num_queries (int): Number of instances N. Defaults to 100.
         num_classes (int): Number of class logits Q. Defaults to 2, as in
             official checkpoints, of which the codec's ``person_label``
             stands for people.
         query_selection (dict): Config of the query selection; its sizes are
             filled in. Defaults to :class:`PoseQuerySelection`.
-        training_queries (dict[str, dict]): Configs of groups of queries that
-            are there in training only, by name of the group. Each is a
+        training_queries (dict[str, dict]): Configs of query groups that
+            exist in training only, by name of the group. Each is a
             module in ``MODELS`` that is built with ``num_keypoints``,
             ``num_classes`` and ``embed_dims`` and called as
             ``part(queries, memory, targets)``; it returns a
             :class:`QueryGroup`. Defaults to none.
-        init_cfg (dict or list[dict], optional): What to do to the weights
-            after :meth:`init_weights`, see MMEngine's ``initialize``.
+        init_cfg (dict or list[dict], optional): Config of MMEngine's
+            ``initialize``, which runs at the end of :meth:`init_weights`.
 
     Raises:
         ValueError: If there are no queries, the codec's person label is not a
@@ -144,7 +144,7 @@ class GroupPoseHead(BaseHead):
                         'same.')
 
     def init_weights(self) -> None:
-        """Let every part initialize itself, then do what ``init_cfg`` says."""
+        """Initialize every part by its own method, then by ``init_cfg``."""
         for part in self.children():
             if hasattr(part, 'init_weights'):
                 part.init_weights()
@@ -157,13 +157,13 @@ class GroupPoseHead(BaseHead):
     def forward(self,
                 feats: Sequence[Tensor],
                 batch_data_samples: OptSampleList = None) -> OutputSets:
-        """Predict from the maps of a batch.
+        """Run the four steps on the maps of a batch.
 
         Args:
             feats (Sequence[Tensor]): L maps, (B, C, H_l, W_l).
             batch_data_samples (list[:obj:`PoseDataSample`], optional):
                 Their metainfo tells which part of the maps is padding.
-                Without them nothing is.
+                Defaults to no padding.
 
         Returns:
             OutputSets: See :meth:`run_steps`.
@@ -177,7 +177,7 @@ class GroupPoseHead(BaseHead):
             masks: Sequence[Tensor],
             targets: Optional[PoseTargets] = None
     ) -> Tuple[OutputSets, Queries]:
-        """The four steps, one after another.
+        """Run the four steps in their order.
 
         Args:
             feats (Sequence[Tensor]): L maps, (B, C, H_l, W_l).
@@ -186,16 +186,16 @@ class GroupPoseHead(BaseHead):
                 training.
 
         Returns:
-            tuple: The queries, and their output sets by name, of the dtype of
-            the weights. Each is a dict with class logits (B, N, Q),
-            normalized keypoints (B, N, K, 2), and what else the parts
-            predict:
+            tuple: The output sets by name, in the dtype of the weights, and
+            the queries. An output set is a dict with class ``logits``
+            (B, N, Q), normalized ``keypoints`` (B, N, K, 2) and whatever else
+            the parts predict. Their names are:
 
             - ``last``: of the last decoder layer
             - ``d0``, ``d1``, ...: of the layers before it, in training
             - ``enc``: of the query selection, in training
-            - ``GROUP.last``, ``GROUP.d0``, ...: of the queries that are
-              there in training only
+            - ``GROUP.last``, ``GROUP.d0``, ...: of the query groups that
+              exist in training only
         """
         memory = self.forward_encoder(self.pre_transformer(feats, masks))
         queries = self.pre_decoder(memory, targets)
@@ -203,12 +203,12 @@ class GroupPoseHead(BaseHead):
 
     def pre_transformer(self, feats: Sequence[Tensor],
                         masks: Sequence[Tensor]) -> Tokens:
-        """Line up the cells of the maps.
+        """Flatten the maps into one sequence of tokens.
 
-        Args and shapes: see :meth:`run_steps`.
+        For arguments and shapes see :meth:`run_steps`.
 
         Returns:
-            Tokens: What the neck says of each cell.
+            Tokens: With the features of the neck.
 
         Raises:
             ValueError: If there are more or fewer maps than levels.
@@ -222,7 +222,7 @@ class GroupPoseHead(BaseHead):
         return flatten_maps(feats, masks, self.sigmas.dtype)
 
     def forward_encoder(self, tokens: Tokens) -> Tokens:
-        """Let the tokens attend to each other.
+        """Encode the tokens; without an encoder they stay as they are.
 
         Returns:
             Tokens: The memory.
@@ -243,7 +243,7 @@ class GroupPoseHead(BaseHead):
     def pre_decoder(self,
                     memory: Tokens,
                     targets: Optional[PoseTargets] = None) -> Queries:
-        """Select instances, and add what is there in training only.
+        """Select the instances, and add the query groups for training.
 
         Args:
             memory (Tokens): The encoder's output.
@@ -251,7 +251,7 @@ class GroupPoseHead(BaseHead):
                 training.
 
         Returns:
-            Queries: All queries of the step.
+            Queries: All groups of queries.
         """
         selected = self.query_selection(memory)
         main = self.decoder.initial_queries(selected.content, selected.poses)
@@ -268,7 +268,7 @@ class GroupPoseHead(BaseHead):
 
         Args:
             memory (Tokens): The encoder's output.
-            queries (Queries): All queries of the step.
+            queries (Queries): All groups of queries.
 
         Returns:
             OutputSets: See :meth:`run_steps`.
@@ -296,7 +296,8 @@ class GroupPoseHead(BaseHead):
             train_cfg (dict): Not used.
 
         Returns:
-            dict[str, Tensor]: Weighted losses and the mean OKS.
+            dict[str, Tensor]: Weighted losses, and the mean OKS of matched
+            pairs, which is no loss.
 
         Raises:
             ValueError: If the head has no criterion, or the targets are not
@@ -336,14 +337,14 @@ class GroupPoseHead(BaseHead):
             test_cfg (dict): The model's test config.
 
         Returns:
-            list[InstanceData]: numpy arrays for each image: keypoints in
-            pixels of the input image (n, K, 2), keypoint_scores (n, K) and
+            list[InstanceData]: One per image, with numpy arrays: keypoints
+            in pixels of the input image (n, K, 2), keypoint_scores (n, K) and
             bbox_scores (n, ), best first.
 
         Raises:
             NotImplementedError: If ``multiscale_test`` is on.
             ValueError: If the data set has another number of keypoints, or
-                a flip test does not know which are left and right.
+                a sample has no ``flip_indices`` for a flip test.
         """
         if test_cfg.get('multiscale_test'):
             raise NotImplementedError(

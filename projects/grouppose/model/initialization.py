@@ -1,4 +1,4 @@
-"""Weights that training starts from."""
+"""Initialization of weights, as in the official program."""
 import math
 
 from mmpose.models.heads.transformer_heads.transformers.utils import FFN
@@ -14,7 +14,7 @@ def init_attention(part: nn.Module) -> None:
     zero, and deformable attention as mmcv does.
 
     Args:
-        part (nn.Module): Everything in it is initialized.
+        part (nn.Module): The module whose layers are initialized.
     """
     for parameter in part.parameters():
         if parameter.dim() > 1:
@@ -28,13 +28,14 @@ def init_attention(part: nn.Module) -> None:
 
 
 def init_class_embed(layer: nn.Linear) -> None:
-    """Let all scores start at 0.01, as the focal loss wants."""
+    """Initialize a classification layer so that all scores start at 0.01, as
+    usual with a focal loss."""
     layer.reset_parameters()
     nn.init.constant_(layer.bias, -math.log((1 - 0.01) / 0.01))
 
 
 def init_pose_embed(head: FFN) -> None:
-    """Let all offsets start at zero."""
+    """Initialize a pose head so that all offsets start at zero."""
     for layer in head.layers:
         layer.reset_parameters()
     nn.init.zeros_(head.layers[-1].weight)

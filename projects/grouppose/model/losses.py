@@ -1,5 +1,5 @@
-"""Losses of output sets, each a registered module called with outputs, targets
-and matches."""
+"""Losses of output sets: registered modules that are called with outputs,
+targets and matches."""
 from typing import Dict
 
 import torch
@@ -11,12 +11,13 @@ from .targets import PoseTargets
 
 
 class SetLoss(nn.Module):
-    """What all losses of :class:`SetCriterion` have in common.
+    """Base class of the losses of :class:`SetCriterion`.
 
     Attributes:
         keys (tuple[str]): Entries of an output set that the loss needs; it
             is computed for the sets that have them all.
-        of_poses (bool): Whether it takes :attr:`Matches.for_poses`.
+        of_poses (bool): Whether the loss compares poses, so that it gets the
+            pairs of :attr:`Matches.for_poses`.
 
     Args:
         loss_weight (float): Weight of the loss. Defaults to 1.
@@ -38,7 +39,7 @@ class SetLoss(nn.Module):
                 stacked, float32: logits (O, B, N, Q), keypoints
                 (O, B, N, K, 2) and whatever else the model predicts.
             targets (PoseTargets): The people of the batch.
-            matches (Matches): Which query answers for which person, and
+            matches (Matches): Which query is matched with which person, and
                 their poses.
 
         Returns:
@@ -50,8 +51,8 @@ class SetLoss(nn.Module):
 
 @MODELS.register_module()
 class QueryFocalLoss(SetLoss):
-    """Focal loss of the class logits of all queries: 1 for the class of the
-    person that a query answers for, else 0.
+    """Focal loss of the class logits of all queries. The target is 1 for the
+    class of the person that a query is matched with, else 0.
 
     Args:
         loss_weight (float): Weight of the loss. Defaults to 1.
@@ -106,8 +107,8 @@ class KeypointOKSLoss(SetLoss):
 
     Args:
         loss_weight (float): Weight of the loss. Defaults to 1.
-        min_oks (float): OKS below it counts as it and passes no gradient.
-            Defaults to 1e-6.
+        min_oks (float): Lower limit of the OKS: smaller values are raised to
+            it and pass no gradient. Defaults to 1e-6.
     """
 
     keys = ('keypoints', )
@@ -126,17 +127,18 @@ def one_hot_targets(logits: Tensor,
                     targets: PoseTargets,
                     matches: Matches,
                     value: Tensor = 1) -> Tensor:
-    """Targets of the class logits of all queries.
+    """Make the targets of the class logits of all queries.
 
     Args:
         logits (Tensor): Class logits, (O, B, N, Q).
         targets (PoseTargets): The people of the batch.
-        matches (Matches): Which query answers for which person.
+        matches (Matches): Which query is matched with which person.
         value (float | Tensor): Target of the class of each matched person,
             e.g. a quality (O, P). Defaults to 1.
 
     Returns:
-        Tensor: Of the shape of ``logits``, zero elsewhere.
+        Tensor: Targets of the shape of ``logits``, zero where nobody is
+        matched.
     """
     result = torch.zeros_like(logits)
     sets = torch.arange(len(logits), device=logits.device)[:, None]

@@ -1,5 +1,5 @@
-"""Which query answers for which person: the one-to-one assignment of least
-total cost (the "Hungarian" matching of DETR)."""
+"""Matching of queries and people: the one-to-one assignment of least total
+cost (the "Hungarian" matching of DETR)."""
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Dict, List, Optional, Sequence, Union
@@ -42,21 +42,22 @@ class MatchedPoses:
 
 @dataclass(eq=False)
 class Matches:
-    """P pairs of a query and a person in each of O output sets.
+    """P matched pairs of a query and a person in each of O output sets.
 
     Every set matches the same number of people of an image, so the pairs of
     all sets stack.
 
     Attributes:
         images (Tensor): Image of each pair, int64, (P, ).
-        queries (Tensor): Query within its image, int64, (O, P), or (1, P)
-            if it is the same in all sets.
-        people (Tensor): Person within its image, likewise.
-        count (int | Tensor): What losses are divided by: the number of
-            people or of pairs, which the criterion replaces by its mean over
-            the processes of a job.
-        pose_pairs (Matches, optional): Other pairs, from which the losses of
-            poses are computed. Defaults to the same.
+        queries (Tensor): Index of the query within its image, int64, (O, P),
+            or (1, P) if it is the same in all sets.
+        people (Tensor): Index of the person within its image, of the same
+            shape.
+        count (int | Tensor): Normalizer of the losses: the number of people
+            or of pairs. The criterion replaces it by its mean over the
+            processes of a job.
+        pose_pairs (Matches, optional): Other pairs for the losses that
+            compare poses. Defaults to the same pairs.
     """
     images: Tensor
     queries: Tensor
@@ -66,7 +67,7 @@ class Matches:
 
     @property
     def for_poses(self) -> 'Matches':
-        """Matches: Those that the losses of poses are computed from."""
+        """Matches: The pairs for the losses that compare poses."""
         return self.pose_pairs or self
 
     def of_sets(self, index: Sequence[int]) -> 'Matches':
@@ -79,11 +80,11 @@ class Matches:
 
     def poses(self, outputs: Dict[str, Tensor],
               targets: PoseTargets) -> MatchedPoses:
-        """The matched poses, taken out once for all losses.
+        """Gather the poses of the matched pairs, once for all losses.
 
         Args:
-            outputs (dict[str, Tensor]): Of the sets that these are the
-                matches of, with keypoints (O, B, N, K, 2).
+            outputs (dict[str, Tensor]): The output sets that were matched,
+                with keypoints (O, B, N, K, 2).
             targets (PoseTargets): The people of the batch.
         """
         if self._poses is None:
@@ -107,9 +108,9 @@ class Matches:
 class KeypointQueryMatcher:
     """Matches people and queries one to one at the least total cost.
 
-    All output sets of a step (each decoder layer and the encoder) are
-    matched independently, but their costs are computed together and travel
-    to the host in one copy.
+    All output sets of a training step (each decoder layer and the encoder)
+    are matched independently, but their costs are copied to the host at
+    once.
 
     Args:
         costs (Sequence[dict]): Configs of the cost terms, which are added
@@ -184,7 +185,12 @@ def _assign(cost: np.ndarray, counts: List[int]) -> np.ndarray:
 
 
 def build_named(registry: Registry, cfg: ConfigDict, field: str):
-    """Build a config, or say which field of the config names no module.
+    """Build a module from its config.
+
+    Args:
+        registry (Registry): Where modules of its kind are registered.
+        cfg (dict): The config, with a ``type``.
+        field (str): Where the config stands, for the error message.
 
     Raises:
         KeyError: If the type is not registered.

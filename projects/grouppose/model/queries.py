@@ -1,5 +1,5 @@
-"""What enters the decoder: groups of queries, who attends to whom among them,
-and, in training, whom they answer for."""
+"""Input of the decoder: groups of queries, the attention mask between them,
+and, in training, the matches that are known beforehand."""
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Sequence
 
@@ -24,15 +24,17 @@ class QueryGroup:
     queries.
 
     Attributes:
-        content (Tensor): What the queries start from, (B, N, K + 1, C).
-        references (Tensor): Where, normalized (x, y): slot 0 is the center
-            of the pose, (B, N, K + 1, 2).
-        sees (Sequence[str]): Other groups that these queries attend to.
-            Theirs do not attend to these unless they say so, too.
+        content (Tensor): Initial content of the queries, (B, N, K + 1, C).
+        references (Tensor): Initial reference points, normalized (x, y); slot
+            0 is the center of the pose, (B, N, K + 1, 2).
+        sees (Sequence[str]): Names of other groups that these queries attend
+            to. The queries of the other group attend to these only if that
+            group says so itself.
         mask (Tensor, optional): True where an instance must not attend to
             another of the same group, bool, (N, N).
-        matches (Matches, optional): Whom the queries answer for, in every
-            output set. Defaults to what the matcher finds.
+        matches (Matches, optional): Which query is matched with which
+            person, in every output set. Defaults to the result of the
+            matcher.
     """
     content: Tensor
     references: Tensor
@@ -43,12 +45,12 @@ class QueryGroup:
 
 @dataclass(frozen=True, eq=False)
 class Queries:
-    """All queries of a step, T instances per image.
+    """All groups of queries of a batch, T instances per image in total.
 
     Attributes:
         groups (dict[str, QueryGroup]): Groups by name, :data:`MAIN` first.
-        outputs (OutputSets): What was predicted on the way here, by name of
-            the output set.
+        outputs (OutputSets): Output sets that were predicted before the
+            decoder, by name (``'enc'``).
     """
     groups: Dict[str, QueryGroup]
     outputs: OutputSets = field(default_factory=dict)
@@ -65,14 +67,14 @@ class Queries:
 
     @property
     def matches(self) -> Dict[str, Matches]:
-        """dict[str, Matches]: Those that are known, by group."""
+        """dict[str, Matches]: The matches that groups bring, by group."""
         return {
             name: group.matches
             for name, group in self.groups.items() if group.matches is not None
         }
 
     def attention_mask(self) -> Optional[Tensor]:
-        """Which instances must not attend to which.
+        """Make the attention mask between all instances.
 
         Returns:
             Tensor: True where blocked, bool, (T, T), or None if all may
@@ -109,7 +111,7 @@ class Queries:
         Returns:
             OutputSets: Predictions (B, N, ...) of each group: those of
             :data:`MAIN` under the decoder's names (``'d0'``, ``'d1'``, ...,
-            ``'last'``), those of another group behind its name and a dot
+            ``'last'``), those of another group with its name as prefix
             (``'denoising.d0'``); and :attr:`outputs` (``'enc'``).
         """
         sizes = [group.content.shape[1] for group in self.groups.values()]
@@ -126,12 +128,12 @@ class Queries:
 
 
 def group_of(name: str) -> str:
-    """The group of queries whose predictions an output set holds."""
+    """Name of the group of queries that an output set is predicted from."""
     return name.rpartition('.')[0] or MAIN
 
 
 def with_center(poses: Tensor) -> Tensor:
-    """Put the mean of the K keypoints in front, (..., K + 1, 2)."""
+    """Prepend the mean of the K keypoints of each pose, (..., K + 1, 2)."""
     return torch.cat([poses.mean(-2, keepdim=True), poses], -2)
 
 

@@ -29,7 +29,8 @@ class Selection(NamedTuple):
 
 @MODELS.register_module()
 class PoseQuerySelection(BaseModule):
-    """Two-stage query selection.
+    """Two-stage query selection: the tokens with the best class scores become
+    instances, each with a first pose.
 
     Args:
         num_queries (int): Number of instances N. A batch with fewer tokens
@@ -55,7 +56,7 @@ class PoseQuerySelection(BaseModule):
         self.pose_embed = FFN(embed_dims, 2 * embed_dims, 2 * num_keypoints, 4)
 
     def init_weights(self) -> None:
-        """Scores start at 0.01, poses where their anchors are."""
+        """Initialize weights: scores start at 0.01, poses at their anchors."""
         nn.init.xavier_uniform_(self.output.weight)
         init_class_embed(self.class_embed)
         init_pose_embed(self.pose_embed)
@@ -93,7 +94,8 @@ class PoseQuerySelection(BaseModule):
 
     @staticmethod
     def token_anchors(memory: Tokens) -> Tuple[Tensor, Tensor]:
-        """Each token's center as a logit, and whether the token is usable.
+        """Compute the center of each token as a logit, and whether the token
+        is usable: not padding, and not at the very border.
 
         Returns:
             tuple[Tensor]: anchors (B, S, 2), infinite for tokens that are

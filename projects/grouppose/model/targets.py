@@ -1,5 +1,5 @@
-"""What a batch should have predicted: the labels of its data samples, stacked
-once a step for matching costs, losses and log."""
+"""Training targets of a batch: the labels of its data samples, stacked once
+per step for matching costs, losses and log."""
 from typing import List, NamedTuple
 
 from mmpose.utils.typing import SampleList
@@ -8,7 +8,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 
 class PoseTargets(NamedTuple):
-    """The people of a batch of B images, padded to the fullest image's T.
+    """The people of a batch of B images, padded to T people per image, as
+    many as the fullest image has.
 
     Attributes:
         labels (Tensor): Class of each person, int64, (B, T).
@@ -29,7 +30,7 @@ class PoseTargets(NamedTuple):
 
 def stack_targets(batch_data_samples: SampleList,
                   sigmas: Tensor) -> PoseTargets:
-    """Stack what :class:`OKSKeypointCodec` encoded for each image.
+    """Stack the training targets of :class:`OKSKeypointCodec` of all images.
 
     Args:
         batch_data_samples (list[:obj:`PoseDataSample`]): With the codec's
@@ -71,7 +72,8 @@ def stack_targets(batch_data_samples: SampleList,
 
 
 def check_labels(targets: PoseTargets, num_classes: int) -> None:
-    """Refuse classes that the head does not have; waits for the device.
+    """Refuse labels that the head has no class for. It reads a value from the
+    device and thus waits for it.
 
     Args:
         targets (PoseTargets): The people of a batch, somebody among them.

@@ -39,7 +39,7 @@ class Tokens:
         return self.valid_sizes / self.spatial_shapes.flip(-1)
 
     def centers(self) -> Tensor:
-        """Centers of all cells.
+        """Compute the centers of all cells.
 
         Returns:
             Tensor: (x, y), relative to the part of their level that is not
@@ -62,19 +62,19 @@ class Tokens:
         return rows.transpose(1, 2).unflatten(2, self.shapes[level])
 
     def with_features(self, features: Tensor) -> 'Tokens':
-        """The same places with other features, (B, S, C)."""
+        """Copy with other features, (B, S, C)."""
         return replace(self, features=features)
 
 
 def flatten_maps(feats: Sequence[Tensor], masks: Sequence[Tensor],
                  dtype: torch.dtype) -> Tokens:
-    """Line the cells of all levels up.
+    """Flatten the maps of all levels into one sequence of tokens.
 
     Args:
         feats (Sequence[Tensor]): L maps, (B, C, H_l, W_l).
         masks (Sequence[Tensor]): True on padding, bool, (B, H_l, W_l).
-        dtype (torch.dtype): Of sizes: mixed precision is for features, not
-            for geometry.
+        dtype (torch.dtype): Of sizes and coordinates, which stay in full
+            precision where features are in mixed precision.
 
     Returns:
         Tokens: On the device of the maps.
@@ -104,13 +104,13 @@ def flatten_maps(feats: Sequence[Tensor], masks: Sequence[Tensor],
 
 def padding_masks(feats: Sequence[Tensor],
                   batch_data_samples: OptSampleList) -> List[Tensor]:
-    """Which part of each map comes from the padding of the batch.
+    """Compute which cells of each map come from the padding of the batch.
 
     Args:
         feats (Sequence[Tensor]): L maps, (B, C, H_l, W_l).
         batch_data_samples (list[:obj:`PoseDataSample`], optional): Their
             ``batch_input_shape`` and ``img_shape``, (h, w), are used.
-            Without them nothing is padding.
+            Defaults to no padding.
 
     Returns:
         list[Tensor]: True on padding, bool, (B, H_l, W_l).
@@ -129,14 +129,15 @@ def padding_masks(feats: Sequence[Tensor],
 
 def sampled_masks(feats: Sequence[Tensor], input_shape: Sequence[int],
                   image_shapes: Tensor) -> List[Tensor]:
-    """Nearest samples of the masks of padded images.
+    """Compute padding masks at the resolution of the maps.
 
-    The same as ``F.interpolate`` of these masks, without making them.
+    Equal to full-size masks resized by ``F.interpolate`` (nearest), without
+    building these.
 
     Args:
         feats (Sequence[Tensor]): L maps, (B, C, H_l, W_l).
         input_shape (Sequence[int]): Height and width with padding.
-        image_shapes (Tensor): Those without, int64, (B, 2).
+        image_shapes (Tensor): Heights and widths without, int64, (B, 2).
 
     Returns:
         list[Tensor]: True on padding, bool, (B, H_l, W_l).

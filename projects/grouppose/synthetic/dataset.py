@@ -48,14 +48,14 @@ def draw_dataset(out_dir: Union[str, Path],
             320.
         seed (int): The seed of all images. Defaults to 0.
         num_workers (int, optional): Number of processes. Defaults to None,
-            which means all CPUs that this process may use.
+            one per CPU that this process may use.
         overwrite (bool): Whether to replace a drawn data set that has other
             arguments. Defaults to False.
-        people (tuple[int], optional): Least and largest number of people on
-            an image, see :func:`draw_image`.
+        people (tuple[int], optional): Least and largest number of people per
+            image, see :func:`draw_image`.
 
     Returns:
-        bool: False if the data set was there already, with these arguments.
+        bool: Whether it was drawn; False if it existed with these arguments.
 
     Raises:
         ValueError: If an argument is out of range.

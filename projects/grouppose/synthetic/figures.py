@@ -105,7 +105,8 @@ class Figure:
     Args:
         skeleton (Skeleton): The joints.
         outfit (Outfit): The clothes.
-        height (float): Pixels of the canvas that one stature covers.
+        height (float): Height of the person if standing upright, in pixels
+            of the canvas; the unit of length.
         origin (np.ndarray): (2, ) canvas position of the middle of the hips.
         distance (float): Distance of the camera, in statures.
         light (np.ndarray): (2, ) direction that the light comes from.
@@ -149,14 +150,15 @@ class Figure:
         return flat + self.origin, scale
 
     def shows(self, joint: str, part: str) -> bool:
-        """Whether a joint is seen where a part is in front of everything.
+        """Whether a joint is visible, given the part that is drawn at its
+        place.
 
         Args:
             joint (str): One of ``KEYPOINT_NAMES``.
-            part (str): The part of this person at the place of the joint.
+            part (str): The part of this person that is in front there.
 
         Returns:
-            bool: False if the own body hides the joint.
+            bool: False if the person's own body hides the joint.
         """
         if joint in FACE:
             frame = self.skeleton.frames['head']

@@ -28,7 +28,7 @@ _MIN_PIXELS, _MIN_SHARE, _MIN_JOINTS = 30, 0.12, 3
 
 @dataclass
 class _View:
-    """What an image shows of a person."""
+    """Visible part of a person in an image."""
 
     keypoints: np.ndarray  # (17, 3) x, y, visibility
     mask: np.ndarray  # (h, w) bool, the pixels in a window of the image
@@ -83,9 +83,9 @@ def draw_image(
         long_side (int): Pixels of the longer side, at least 64. Defaults to
             320.
         people (tuple[int], optional): Least and largest number of people, all
-            equally likely. A crowd may end up with fewer, as nobody is drawn
-            who would be hidden by others. Defaults to zero to eight, mostly
-            one or two.
+            equally likely. A crowd may end up with fewer, as people who
+            would be hidden by others are not drawn. Defaults to zero to
+            eight, mostly one or two.
 
     Returns:
         tuple:

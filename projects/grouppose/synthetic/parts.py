@@ -105,7 +105,8 @@ def _pattern(rng, kind):
 
 def clip_box(box: Sequence[int],
              shape: Sequence[int]) -> Tuple[int, int, int, int]:
-    """Cut a box (x0, y0, x1, y1) to an array; x0 = x1 if nothing is left."""
+    """Clip a box (x0, y0, x1, y1) to the shape of an array; x0 = x1 if nothing
+    is left."""
     x0, y0, x1, y1 = box
     x0, y0 = min(max(x0, 0), shape[1]), min(max(y0, 0), shape[0])
     return x0, y0, max(min(x1, shape[1]), x0), max(min(y1, shape[0]), y0)
@@ -118,7 +119,7 @@ class Part:
     Attributes:
         name (str): One of ``PART_NAMES``, or anything for things.
         polygon (np.ndarray): (n, 2) corners on the canvas, in order.
-        depth (float): Where it stands in the order of painting.
+        depth (float): Parts are painted in ascending order of it.
         tile (np.ndarray): (64, 64, 3) texture, or (3, ) flat color.
         matrix (np.ndarray, optional): (2, 3) map of the canvas to the tile.
         box (tuple): The pixels that it may touch, x0, y0, x1, y1.
@@ -169,15 +170,15 @@ class Part:
 def textured_part(name: str, points: np.ndarray, depth: float,
                   tile: np.ndarray, axis: np.ndarray, length: float,
                   light: np.ndarray) -> Part:
-    """Make the part that is the convex hull of some points.
+    """Make a part from the convex hull of points.
 
     Args:
         name (str): Name of the part.
         points (np.ndarray): (n, 2) points on the canvas.
-        depth (float): Where it stands in the order of painting.
+        depth (float): Parts are painted in ascending order of it.
         tile (np.ndarray): (64, 64, 3) texture.
         axis (np.ndarray): (2, ) direction of the columns of the tile.
-        length (float): Length on the canvas that one tile covers.
+        length (float): Length of one tile, in pixels of the canvas.
         light (np.ndarray): (2, ) direction that the light comes from.
 
     Returns:

@@ -15,12 +15,12 @@ from .parts import (CIRCLE, Part, clip_box, cloth_color, make_tile, skin_color,
 
 @dataclass
 class Scene:
-    """What all people of an image share.
+    """Image size, camera and light, shared by all people of an image.
 
     Attributes:
         size (tuple): (width, height) of the image in pixels.
         horizon (float): Row of the horizon, in pixels.
-        eye_height (float): Height of the camera, in statures.
+        eye_height (float): Height of the camera, in heights of a person.
         pitch (float): How far the camera looks down, in degrees.
         light (np.ndarray): (2, ) direction that the light comes from.
     """
@@ -157,13 +157,13 @@ def sample_occluders(rng: np.random.Generator, scene: Scene) -> List[Part]:
 
 def seat(rng: np.random.Generator, hips: np.ndarray, ground: float,
          size: float, light: np.ndarray) -> List[Part]:
-    """Make the box that a person sits on.
+    """Make a box as the seat of a person.
 
     Args:
         rng (np.random.Generator): The source of randomness.
         hips (np.ndarray): (2, ) middle of the hips on the canvas.
         ground (float): Row of the canvas where the feet are.
-        size (float): Pixels of the canvas that one stature covers.
+        size (float): Height of a person, in pixels of the canvas.
         light (np.ndarray): (2, ) direction that the light comes from.
 
     Returns:
@@ -198,7 +198,7 @@ def paint_shadow(canvas: np.ndarray, spot: np.ndarray, size: float) -> None:
 
 
 def finish_image(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
-    """Reduce the canvas by two and add light, blur and noise of a camera.
+    """Downsample the canvas by two and add light, blur and camera noise.
 
     Args:
         rng (np.random.Generator): The source of randomness.

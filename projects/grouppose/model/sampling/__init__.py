@@ -1,1 +1,1 @@
-"""How feature maps are sampled: on a CPU and in an ONNX graph."""
+"""Sampling of deformable attention on a CPU and in an ONNX graph."""

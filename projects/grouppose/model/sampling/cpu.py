@@ -1,5 +1,4 @@
-"""The sum of deformable attention on a CPU: a query adds up weighted rows of
-the value, as a bag of words adds up its embeddings.
+"""The weighted sum of deformable attention on a CPU, as an embedding bag.
 
 A sampling point takes its value from the rows of the four tokens around it,
 by bilinear weights. With the attention weight multiplied in, the points on
@@ -25,7 +24,7 @@ warnings.filterwarnings('ignore', 'Sparse CSR tensor support is in beta')
 
 def sum_bags(value: Tensor, spatial_shapes: Tensor, locations: Tensor,
              weights: Tensor) -> Tensor:
-    """Sample all maps at some points and sum by attention weights.
+    """Sample all maps and sum by attention weights.
 
     Computes what mmcv's ``multi_scale_deformable_attn_pytorch`` does: samples
     are bilinear, and zero outside of a map.
@@ -33,13 +32,13 @@ def sum_bags(value: Tensor, spatial_shapes: Tensor, locations: Tensor,
     Args:
         value (Tensor): Rows of all maps, float32 or float64, (B, S, M, D).
         spatial_shapes (Tensor): Heights and widths, int64, (L, 2).
-        locations (Tensor): (x, y), a map reaching from 0 to 1, of the dtype
-            of ``value``, (B, T, M, L, P, 2).
+        locations (Tensor): Sampling locations (x, y), normalized by the size
+            of the map, of the dtype of ``value``, (B, T, M, L, P, 2).
         weights (Tensor): Attention weights, of the same dtype,
             (B, T, M, L, P).
 
     Returns:
-        Tensor: (B, T, M * D). It can be differentiated once.
+        Tensor: (B, T, M * D). It has first derivatives only.
     """
     return _BagSum.apply(value, spatial_shapes, locations, weights)
 

@@ -1,9 +1,9 @@
-"""The sum of deformable attention in plain operators of ONNX, for every size
-of the maps.
+"""The weighted sum of deformable attention in standard ONNX operators, for
+maps of any size.
 
 The four tokens around a sampling point are gathered as rows. ``GridSample``
-would say the same in fewer nodes, but ONNX Runtime takes several times as
-long for it on a CPU.
+would need fewer nodes, but ONNX Runtime takes several times as long for it on
+a CPU.
 """
 import itertools
 
@@ -16,8 +16,9 @@ def exportable_sampling(value: Tensor, spatial_shapes: Tensor,
     """Sample all maps at the given points and sum by the attention weights.
 
     The same as mmcv's ``multi_scale_deformable_attn_pytorch``: bilinear, zero
-    outside of a map, its border half a token beyond the last center. What
-    is gathered of one corner, (B, M, T, L * P, D), is in memory at a time.
+    outside of a map, whose border is half a token beyond the last center.
+    At any time, the samples of one of the four tokens, (B, M, T, L * P, D),
+    are in memory.
 
     Args:
         value (Tensor): Rows of all maps, floating point, (B, S, M, D).
