@@ -43,7 +43,7 @@ class OKSKeypointCodec(BaseKeypointCodec):
             number.
     """
 
-    auxiliary_encode_keys = {'area', 'img_shape'}
+    auxiliary_encode_keys = {'area', 'bbox', 'img_shape'}
 
     instance_mapping_table = dict(
         bbox='bboxes',
@@ -55,7 +55,8 @@ class OKSKeypointCodec(BaseKeypointCodec):
         labels='labels',
         keypoint_labels='keypoint_labels',
         keypoint_weights='keypoint_weights',
-        area_labels='area_labels')
+        area_labels='area_labels',
+        box_labels='box_labels')
 
     def __init__(self,
                  metainfo: Optional[dict] = None,
@@ -92,7 +93,8 @@ class OKSKeypointCodec(BaseKeypointCodec):
                keypoints: np.ndarray,
                keypoints_visible: Optional[np.ndarray] = None,
                area: Optional[np.ndarray] = None,
-               img_shape: Optional[Tuple[int, int]] = None) -> dict:
+               img_shape: Optional[Tuple[int, int]] = None,
+               bbox: Optional[np.ndarray] = None) -> dict:
         """Turn the poses of an image into training targets.
 
         Args:
@@ -101,6 +103,8 @@ class OKSKeypointCodec(BaseKeypointCodec):
                 keypoint is labeled, (n, K). Defaults to all labeled.
             area (np.ndarray): Square pixels of the input image, (n, ).
             img_shape (tuple[int]): Height and width of the input image.
+            bbox (np.ndarray, optional): Corners of the boxes (x1, y1, x2,
+                y2) in pixels of the input image, (n, 4).
 
         Returns:
             dict: float32 arrays unless said otherwise.
@@ -109,6 +113,8 @@ class OKSKeypointCodec(BaseKeypointCodec):
             - keypoint_labels: normalized coordinates, (n, K, 2)
             - keypoint_weights: 1 where a keypoint is labeled, (n, K)
             - area_labels: normalized areas, (n, )
+            - box_labels: normalized center and size of the boxes, (n, 4), if
+              they are given
 
         Raises:
             ValueError: If the codec has sigmas of another number of
@@ -131,11 +137,16 @@ class OKSKeypointCodec(BaseKeypointCodec):
 
         height, width = img_shape
         size = np.array([width, height], dtype=np.float32)
-        return dict(
+        labels = dict(
             labels=np.full(len(keypoints), self.person_label, dtype=np.int64),
             keypoint_labels=keypoints.astype(np.float32) / size,
             keypoint_weights=(keypoints_visible > 0).astype(np.float32),
             area_labels=area.astype(np.float32) / (width * height))
+        if bbox is not None:
+            corners = bbox.astype(np.float32).reshape(-1, 2, 2) / size
+            labels['box_labels'] = np.concatenate(
+                [corners.mean(1), corners[:, 1] - corners[:, 0]], 1)
+        return labels
 
     def decode(
         self, logits: Tensor, keypoints: Tensor,

@@ -8,11 +8,15 @@ from .costs import FocalCost, KeypointL1Cost, KeypointOKSCost
 from .criterion import SetCriterion
 from .decoder import GroupPoseDecoder
 from .decoder_layer import GroupAttentionDecoderLayer
+from .denoising import OKSDenoisingQueries, ReleasedDenoisingQueries
+from .detrpose_decoder import DETRPoseDecoder
+from .detrpose_layer import DETRPoseDecoderLayer
 from .encoder import DeformableEncoder
 from .head import GroupPoseHead
-from .losses import KeypointL1Loss, KeypointOKSLoss, QueryFocalLoss
-from .matcher import KeypointQueryMatcher
-from .query_selection import PoseQuerySelection
+from .losses import (KeypointL1Loss, KeypointOKSLoss, OKSVarifocalLoss,
+                     QueryFocalLoss)
+from .matcher import KeypointQueryMatcher, UnionMatcher
+from .query_selection import LearnedContentSelection, PoseQuerySelection
 
 # MMPose has these classes but no names for them, which configs need.
 for module in (FrozenBatchNorm2d, PositionEmbeddingSineHW):
@@ -20,8 +24,10 @@ for module in (FrozenBatchNorm2d, PositionEmbeddingSineHW):
         MODELS.register_module(module=module)
 
 __all__ = [
-    'DeformableEncoder', 'FocalCost', 'GroupAttentionDecoderLayer',
-    'GroupPoseDecoder', 'GroupPoseHead', 'KeypointL1Cost', 'KeypointL1Loss',
-    'KeypointOKSCost', 'KeypointOKSLoss', 'KeypointQueryMatcher',
-    'PoseQuerySelection', 'QueryFocalLoss', 'SetCriterion'
+    'DETRPoseDecoder', 'DETRPoseDecoderLayer', 'DeformableEncoder',
+    'FocalCost', 'GroupAttentionDecoderLayer', 'GroupPoseDecoder',
+    'GroupPoseHead', 'KeypointL1Cost', 'KeypointL1Loss', 'KeypointOKSCost',
+    'KeypointOKSLoss', 'KeypointQueryMatcher', 'LearnedContentSelection',
+    'OKSVarifocalLoss', 'PoseQuerySelection', 'QueryFocalLoss', 'SetCriterion',
+    'UnionMatcher'
 ]

@@ -45,13 +45,11 @@ class DeformableAttention(MultiScaleDeformableAttention):
         Returns:
             Tensor: Of the dtype of the weights, (B, T, C).
         """
-        dtype = self.output_proj.weight.dtype
-        query = query.to(dtype)
-        value = query if value is None else value.to(dtype)
-        with autocast(device_type=query.device.type, enabled=False):
-            placed = query if query_pos is None else query + query_pos.to(
-                dtype)
-            return query + self.dropout(self.attend(placed, value, **kwargs))
+        query = query.to(self.sampling_offsets.weight.dtype)
+        value = query if value is None else value
+        placed = query if query_pos is None else query + query_pos.to(
+            query.dtype)
+        return query + self.dropout(self.attend(placed, value, **kwargs))
 
     def attend(self,
                query: Tensor,
@@ -64,8 +62,8 @@ class DeformableAttention(MultiScaleDeformableAttention):
         """What the queries get from the maps.
 
         Args:
-            query (Tensor): (B, T, C).
-            value (Tensor): (B, S, C).
+            query (Tensor): Of any floating dtype, (B, T, C).
+            value (Tensor): Likewise, (B, S, C).
             reference_points (Tensor): Normalized in the frame of each level:
                 points, (B, T, L, 2), from which offsets are in tokens, or
                 center and size of boxes, (B, T, L, 4), from which they are
@@ -76,8 +74,16 @@ class DeformableAttention(MultiScaleDeformableAttention):
                 (B, S).
 
         Returns:
-            Tensor: (B, T, C).
+            Tensor: Of the dtype of the weights, (B, T, C).
         """
+        dtype = self.sampling_offsets.weight.dtype
+        with autocast(device_type=query.device.type, enabled=False):
+            return self._attend(
+                query.to(dtype), value.to(dtype), reference_points,
+                spatial_shapes, level_start_index, key_padding_mask)
+
+    def _attend(self, query, value, reference_points, spatial_shapes,
+                level_start_index, key_padding_mask) -> Tensor:
         batch, num_queries, _ = query.shape
         heads = self.num_heads
         samples = (self.num_levels, self.num_points)
