@@ -28,6 +28,7 @@ __all__ = [
     'FocalCost', 'GroupAttentionDecoderLayer', 'GroupPoseDecoder',
     'GroupPoseHead', 'KeypointL1Cost', 'KeypointL1Loss', 'KeypointOKSCost',
     'KeypointOKSLoss', 'KeypointQueryMatcher', 'LearnedContentSelection',
-    'OKSVarifocalLoss', 'PoseQuerySelection', 'QueryFocalLoss', 'SetCriterion',
+    'OKSDenoisingQueries', 'OKSVarifocalLoss', 'PoseQuerySelection',
+    'QueryFocalLoss', 'ReleasedDenoisingQueries', 'SetCriterion',
     'UnionMatcher'
 ]
