@@ -13,6 +13,8 @@ from .detrpose_decoder import DETRPoseDecoder
 from .detrpose_layer import DETRPoseDecoderLayer
 from .encoder import DeformableEncoder
 from .head import GroupPoseHead
+from .hgnetv2 import HGNetV2
+from .hybrid_encoder import DFineHybridEncoder
 from .losses import (KeypointL1Loss, KeypointOKSLoss, OKSVarifocalLoss,
                      QueryFocalLoss)
 from .matcher import KeypointQueryMatcher, UnionMatcher
@@ -24,11 +26,11 @@ for module in (FrozenBatchNorm2d, PositionEmbeddingSineHW):
         MODELS.register_module(module=module)
 
 __all__ = [
-    'DETRPoseDecoder', 'DETRPoseDecoderLayer', 'DeformableEncoder',
-    'FocalCost', 'GroupAttentionDecoderLayer', 'GroupPoseDecoder',
-    'GroupPoseHead', 'KeypointL1Cost', 'KeypointL1Loss', 'KeypointOKSCost',
-    'KeypointOKSLoss', 'KeypointQueryMatcher', 'LearnedContentSelection',
-    'OKSDenoisingQueries', 'OKSVarifocalLoss', 'PoseQuerySelection',
-    'QueryFocalLoss', 'ReleasedDenoisingQueries', 'SetCriterion',
-    'UnionMatcher'
+    'DETRPoseDecoder', 'DETRPoseDecoderLayer', 'DFineHybridEncoder',
+    'DeformableEncoder', 'FocalCost', 'GroupAttentionDecoderLayer',
+    'GroupPoseDecoder', 'GroupPoseHead', 'HGNetV2', 'KeypointL1Cost',
+    'KeypointL1Loss', 'KeypointOKSCost', 'KeypointOKSLoss',
+    'KeypointQueryMatcher', 'LearnedContentSelection', 'OKSDenoisingQueries',
+    'OKSVarifocalLoss', 'PoseQuerySelection', 'QueryFocalLoss',
+    'ReleasedDenoisingQueries', 'SetCriterion', 'UnionMatcher'
 ]
