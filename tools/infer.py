@@ -20,9 +20,10 @@ from projects.grouppose.inference import (ImageFile, PictureFiles, PoseDrawer,
 DESCRIPTION = """Find the people in images, videos or a camera's pictures.
 
 DIR/predictions.json holds all poses in COCO's result format: image_id counts
-images and frames from 1; file_name is the input, frame counts the frames of a
-video from 0; bbox is the extent of the keypoints. Coordinates are pixels of
-the image as a viewer shows it, turned as its EXIF data say.
+images and frames from 1; file_name is the input, of a URL without user and
+password; frame counts the frames of a video from 0; bbox is the extent of the
+keypoints. Coordinates are pixels of the image as a viewer shows it, turned as
+its EXIF data say.
 DIR/visualizations holds the same images and videos with the poses drawn.
 Both are written as results come: Ctrl-C loses nothing.
 
@@ -54,7 +55,8 @@ def parse_args(argv=None):
         nargs='+',
         metavar='INPUT',
         help="image, video, folder, pattern such as 'photos/**/*.jpg' (in "
-        'quotes), webcam or webcam:1')
+        'quotes), webcam or webcam:1, URL of an image or video (http, https) '
+        'or of a camera (rtsp and what else OpenCV opens)')
     parser.add_argument('--config', required=True, help='config of the model')
     parser.add_argument('--checkpoint', required=True, help='its weights')
     parser.add_argument(

@@ -11,7 +11,8 @@ from mmengine.runner import Runner
 import launch
 from projects.grouppose.checkpoints import mmengine_loading
 from projects.grouppose.config_file import errors_name
-from projects.grouppose.inference import check_keypoints, read_fitting_weights
+from projects.grouppose.engine import check_evaluators
+from projects.grouppose.inference import read_fitting_weights
 from projects.grouppose.model import GroupPoseHead
 
 
@@ -81,8 +82,7 @@ def check_fit(parser, args, runner):
             if '://' not in file:
                 read_fitting_weights(file, model, args.config)
             with errors_name(args.config):
-                dataset = runner.test_loop.dataloader.dataset
-                check_keypoints(model, dataset.metainfo)
+                check_evaluators(model, runner.test_loop.evaluator)
         except (OSError, ValueError) as error:
             parser.error(str(error))
 

@@ -14,8 +14,10 @@ default_hooks = dict(
         rule='greater'),
     # 'skip' leaves such steps out, see GradientGuardHook
     gradient_guard=dict(type='GradientGuardHook', action='stop'),
+    # warns of more people than queries, refuses evaluators that do not fit
+    fit_check=dict(type='FitCheckHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='PoseVisualizationHook', enable=False))
+    visualization=dict(type='InputVisualizationHook', enable=False))
 # seeds augmentations, too: a resumed run ends like an unbroken one
 custom_hooks = [dict(type='EpochSeedHook')]
 

@@ -43,8 +43,7 @@ auto_scale_lr = dict(base_batch_size=16)
 img_size = 640
 load_pipeline = [
     dict(type='LoadPoseImage'),
-    dict(type='PoseInstanceFilter'),
-    dict(type='PoseBoxAreas', share=0.53),  # where none are annotated
+    dict(type='PoseInstanceFilter', box_share=0.53),  # if without area
 ]
 train_pipeline = [
     *load_pipeline,

@@ -1,15 +1,15 @@
 """From annotated poses to training targets, and from the network's output to
 poses in the input image: :class:`OKSKeypointCodec`."""
-from typing import Optional, Sequence, Tuple, Union
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 import torch
-from mmengine.config import ConfigDict
 from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.registry import KEYPOINT_CODECS
 from torch import Tensor
 
 from .data.metainfo import load_metainfo
+from .data.results import check_image_size
 
 
 @KEYPOINT_CODECS.register_module()
@@ -24,6 +24,11 @@ class OKSKeypointCodec(BaseKeypointCodec):
     their OKS sigmas. Encoding needs neither, so that one pipeline serves all
     data sets: the codec of a pipeline may be given no metainfo, and takes
     the keypoints that the data set has.
+
+    Attributes:
+        metainfo (dict, optional): The description of the keypoints, as
+            MMPose's ``parse_pose_metainfo`` returns it, if it was given and
+            describes as many keypoints as there are sigmas.
 
     Args:
         metainfo (dict, optional): MMPose's dataset metainfo, as written in
@@ -43,7 +48,7 @@ class OKSKeypointCodec(BaseKeypointCodec):
             number.
     """
 
-    auxiliary_encode_keys = {'area', 'bbox', 'img_shape'}
+    auxiliary_encode_keys = {'area', 'bbox', 'img_shape', 'input_size', 'img'}
 
     instance_mapping_table = dict(
         bbox='bboxes',
@@ -64,9 +69,17 @@ class OKSKeypointCodec(BaseKeypointCodec):
                  person_label: int = 1,
                  max_per_img: int = 50):
         super().__init__()
-        self._sigmas = None
-        if metainfo is not None or sigmas is not None:
-            self._sigmas = _find_sigmas(metainfo, sigmas)
+        self.metainfo = self._sigmas = None
+        if metainfo is not None:
+            self.metainfo = load_metainfo(metainfo)
+            source = metainfo.get('from_file', 'the given metainfo')
+            self._sigmas = _check_sigmas(self.metainfo['sigmas'], source)
+        if sigmas is not None:
+            self._sigmas = _check_sigmas(
+                sigmas, 'the argument `sigmas` of OKSKeypointCodec')
+            if metainfo is not None and \
+                    len(self._sigmas) != self.metainfo['num_keypoints']:
+                self.metainfo = None  # of other keypoints
         self.person_label = person_label
         self.max_per_img = max_per_img
 
@@ -94,8 +107,13 @@ class OKSKeypointCodec(BaseKeypointCodec):
                keypoints_visible: Optional[np.ndarray] = None,
                area: Optional[np.ndarray] = None,
                img_shape: Optional[Tuple[int, int]] = None,
-               bbox: Optional[np.ndarray] = None) -> dict:
+               bbox: Optional[np.ndarray] = None,
+               input_size: Optional[Sequence[float]] = None,
+               img: Optional[np.ndarray] = None) -> dict:
         """Turn the poses of an image into training targets.
+
+        People without a labeled keypoint are left out: there is nothing to
+        learn from them.
 
         Args:
             keypoints (np.ndarray): Pixels of the input image, (n, K, 2).
@@ -105,20 +123,25 @@ class OKSKeypointCodec(BaseKeypointCodec):
             img_shape (tuple[int]): Height and width of the input image.
             bbox (np.ndarray, optional): Corners of the boxes (x1, y1, x2,
                 y2) in pixels of the input image, (n, 4).
+            input_size (Sequence[float], optional): Its width and height.
+            img (np.ndarray, optional): The input image, (H, W, 3), to be
+                compared with both.
 
         Returns:
-            dict: float32 arrays unless said otherwise.
+            dict: float32 arrays of the m people with a labeled keypoint,
+            unless said otherwise.
 
-            - labels (int64): the class of each person, (n, )
-            - keypoint_labels: normalized coordinates, (n, K, 2)
-            - keypoint_weights: 1 where a keypoint is labeled, (n, K)
-            - area_labels: normalized areas, (n, )
-            - box_labels: normalized center and size of the boxes, (n, 4), if
+            - labels (int64): the class of each person, (m, )
+            - keypoint_labels: normalized coordinates, (m, K, 2)
+            - keypoint_weights: 1 where a keypoint is labeled, (m, K)
+            - area_labels: normalized areas, (m, )
+            - box_labels: normalized center and size of the boxes, (m, 4), if
               they are given
 
         Raises:
             ValueError: If the codec has sigmas of another number of
-                keypoints, or areas or the image size are missing.
+                keypoints, areas or the image size are missing, or the image
+                has another size.
         """
         if self._sigmas is not None and \
                 keypoints.shape[1] != self.num_keypoints:
@@ -132,18 +155,21 @@ class OKSKeypointCodec(BaseKeypointCodec):
                 'OKSKeypointCodec needs the keys `area` and `img_shape` in '
                 'the pipeline. Put PoseInstanceFilter and PoseResize before '
                 'GenerateTarget.')
+        check_image_size(img, img_shape, input_size)
         if keypoints_visible is None:
             keypoints_visible = np.ones(keypoints.shape[:2])
+        labeled = keypoints_visible > 0
+        people = labeled.any(1)
 
-        height, width = img_shape
+        height, width = img_shape[:2]
         size = np.array([width, height], dtype=np.float32)
         labels = dict(
-            labels=np.full(len(keypoints), self.person_label, dtype=np.int64),
-            keypoint_labels=keypoints.astype(np.float32) / size,
-            keypoint_weights=(keypoints_visible > 0).astype(np.float32),
-            area_labels=area.astype(np.float32) / (width * height))
+            labels=np.full(people.sum(), self.person_label, dtype=np.int64),
+            keypoint_labels=keypoints[people].astype(np.float32) / size,
+            keypoint_weights=labeled[people].astype(np.float32),
+            area_labels=area[people].astype(np.float32) / (width * height))
         if bbox is not None:
-            corners = bbox.astype(np.float32).reshape(-1, 2, 2) / size
+            corners = bbox[people].astype(np.float32).reshape(-1, 2, 2) / size
             labels['box_labels'] = np.concatenate(
                 [corners.mean(1), corners[:, 1] - corners[:, 0]], 1)
         return labels
@@ -216,14 +242,8 @@ class OKSKeypointCodec(BaseKeypointCodec):
                 scores.masked_fill(scores < least, -1))
 
 
-def _find_sigmas(metainfo: Optional[Union[dict, ConfigDict]],
-                 sigmas: Optional[Sequence[float]]) -> np.ndarray:
-    """The sigmas (K, ) in float32, from the argument or the metainfo."""
-    source = 'the argument `sigmas` of OKSKeypointCodec'
-    if sigmas is None:
-        source = metainfo.get('from_file', 'the given metainfo')
-        sigmas = load_metainfo(metainfo)['sigmas']
-
+def _check_sigmas(sigmas: Sequence[float], source: str) -> np.ndarray:
+    """Sigmas (K, ) in float32, from what the message calls ``source``."""
     try:
         values = np.asarray(sigmas, dtype=np.float32)
     except (TypeError, ValueError):  # no numbers

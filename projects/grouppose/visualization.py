@@ -1,16 +1,15 @@
-"""Pictures of poses: truth beside prediction, for tools and, during training,
-by :class:`ValidationPicturesHook`."""
-from typing import List, Optional, Sequence, Tuple
+"""Pictures of poses, drawn on the image that the network sees."""
+from typing import Sequence, Tuple
 
 import cv2
 import numpy as np
-from mmengine.dist import master_only
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from mmengine.structures import InstanceData
-from mmpose.registry import HOOKS, VISUALIZERS
+from mmpose.registry import VISUALIZERS
 from mmpose.structures import PoseDataSample
 from mmpose.visualization import PoseLocalVisualizer
+from torch import Tensor
+
+MAX_ASPECT = 8  # a panorama that is wider than this is drawn less high
 
 
 @VISUALIZERS.register_module()
@@ -27,78 +26,71 @@ class PoseVisualizer(PoseLocalVisualizer):
         return super().draw_circles(center, radius, *args, **kwargs)
 
 
-@HOOKS.register_module()
-class ValidationPicturesHook(Hook):
-    """Draw truth and prediction of a few images at every validation.
+def input_image(inputs: Tensor) -> np.ndarray:
+    """The image that the network sees, before it is normalized and padded.
 
-    They are the first annotated images of the validation set, the same ones
-    every time. The picture goes to the visualizer's backends: in the work
-    dir to ``vis_data/vis_image/val_poses_{epoch}.png``, and to TensorBoard
-    or W&B if the config has their backend. (MMPose's
-    ``PoseVisualizationHook`` draws other images in every epoch, and not the
-    truth.)
+    The pipeline alone knows where a file comes from, which way up it is and
+    which colors it gets: a picture is drawn on what the pipeline made.
 
     Args:
-        num_images (int): Images of the picture. Defaults to 4.
-        score_thr (float): Least score of a drawn pose. Defaults to 0.3.
-        height (int): Height of each image in pixels. Defaults to 256.
+        inputs (Tensor): One of ``data_batch['inputs']``: BGR or gray, in
+            [0, 255], (C, h, w).
+
+    Returns:
+        np.ndarray: uint8 BGR, (h, w, 3).
     """
+    image = inputs.clamp(0, 255).byte().cpu().permute(1, 2, 0).numpy()
+    return np.broadcast_to(image, (*image.shape[:2], 3)).copy()
 
-    def __init__(self,
-                 num_images: int = 4,
-                 score_thr: float = 0.3,
-                 height: int = 256):
-        self.num_images = num_images
-        self.score_thr = score_thr
-        self.height = height
-        self._pairs: List[np.ndarray] = []
 
-    def before_val_epoch(self, runner: Runner) -> None:
-        """Start an empty picture."""
-        self._pairs = []
+def to_input(points: np.ndarray, meta: dict) -> np.ndarray:
+    """Points of the original image in pixels of the input image.
 
-    @master_only
-    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict,
-                       outputs: Sequence[PoseDataSample]) -> None:
-        """Draw the images of the first batches."""
-        for sample in outputs:
-            if len(self._pairs) == self.num_images:
-                return
-            if annotated_poses(sample)[1].any():
-                visualizer = PoseVisualizer(radius=3, line_width=2)
-                visualizer.set_dataset_meta(
-                    runner.val_dataloader.dataset.metainfo)
-                self._pairs.append(
-                    draw_pair(visualizer, sample, self.score_thr, self.height))
+    Args:
+        points (np.ndarray): Pixels of the original image, (..., 2).
+        meta (dict): Of the image: ``input_size``, ``input_center`` and
+            ``input_scale``, each (w, h).
 
-    @master_only
-    def after_val_epoch(self,
-                        runner: Runner,
-                        metrics: Optional[dict] = None) -> None:
-        """Hand the picture to the backends."""
-        if self._pairs:
-            picture = stack_pictures(self._pairs)[..., ::-1]
-            runner.visualizer.add_image('val_poses', picture, runner.epoch)
+    Returns:
+        np.ndarray: Pixels of the input image, (..., 2).
+    """
+    corner = meta['input_center'] - meta['input_scale'] / 2
+    return (points - corner) / meta['input_scale'] * meta['input_size']
+
+
+def annotated_in_file(sample: PoseDataSample) -> bool:
+    """Whether the annotations of a sample are in pixels of the original
+    image, as MMPose's ``BottomupResize`` leaves them, and not of the input.
+
+    Args:
+        sample (PoseDataSample): With ``gt_instances``, and ``raw_ann_info``
+            in its metainfo.
+    """
+    annotations = sample.metainfo.get('raw_ann_info')
+    if not annotations:
+        return False
+    triplets = np.array([ann['keypoints'] for ann in annotations], np.float32)
+    in_file = triplets.reshape(len(annotations), -1, 3)[..., :2]
+    return np.array_equal(sample.gt_instances.get('keypoints'), in_file)
 
 
 def annotated_poses(sample: PoseDataSample) -> Tuple[np.ndarray, np.ndarray]:
     """The truth of an image that went through an evaluation pipeline.
 
     Args:
-        sample (PoseDataSample): With ``gt_instances`` in pixels of the input
-            image.
+        sample (PoseDataSample): With ``gt_instances``.
 
     Returns:
-        tuple[np.ndarray]: keypoints in pixels of the original image,
-        (n, K, 2), and a positive number where they are labeled, (n, K).
+        tuple[np.ndarray]: keypoints in pixels of the input image, (n, K, 2),
+        and a positive number where they are labeled, (n, K).
     """
     instances = sample.gt_instances
     if 'keypoints' not in instances:  # nobody is annotated
         return np.empty((0, 0, 2)), np.empty((0, 0))
-    meta = sample.metainfo
-    corner = meta['input_center'] - meta['input_scale'] / 2
-    keypoints = instances.keypoints / meta['input_size'] * meta['input_scale']
-    return keypoints + corner, instances.keypoints_visible
+    keypoints = instances.keypoints
+    if annotated_in_file(sample):
+        keypoints = to_input(keypoints, sample.metainfo)
+    return keypoints, instances.keypoints_visible
 
 
 def draw_poses(visualizer: PoseVisualizer, image: np.ndarray,
@@ -121,30 +113,35 @@ def draw_poses(visualizer: PoseVisualizer, image: np.ndarray,
     return visualizer._draw_instances_kpts(image, poses, 0.5)[..., ::-1]
 
 
-def draw_pair(visualizer: PoseVisualizer, sample: PoseDataSample,
-              score_thr: float, height: int) -> np.ndarray:
+def draw_pair(visualizer: PoseVisualizer, inputs: Tensor,
+              sample: PoseDataSample, score_thr: float,
+              height: int) -> np.ndarray:
     """Draw the truth on the left and the prediction on the right.
 
     Args:
         visualizer (PoseVisualizer): With the data set's metainfo.
-        sample (PoseDataSample): With ``gt_instances``, see
+        inputs (Tensor): The image, see :func:`input_image`.
+        sample (PoseDataSample): Of it, with ``gt_instances``, see
             :func:`annotated_poses`, and ``pred_instances`` in pixels of the
             original image.
         score_thr (float): Least score of a drawn pose.
-        height (int): Height of the picture in pixels.
+        height (int): Height of the picture in pixels, less if the image is
+            wider than 8 times its height.
 
     Returns:
         np.ndarray: uint8 BGR.
     """
-    image = cv2.imread(sample.img_path,
-                       cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    scale = height / image.shape[0]
-    image = cv2.resize(
-        image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    image = input_image(inputs)
+    old = np.array(image.shape[1::-1])
+    scale = min(height / old[1], MAX_ASPECT * height / old[0])
+    size = np.maximum(1, (old * scale).round()).astype(int)
+    image = cv2.resize(image, size.tolist(), interpolation=cv2.INTER_CUBIC)
 
     truth, visible = annotated_poses(sample)
     pred = sample.pred_instances
     poses = pred.keypoints[pred.bbox_scores >= score_thr]
+    poses = to_input(poses, sample.metainfo)
+    scale = size / old
     return np.hstack([
         draw_poses(visualizer, image, truth * scale, visible),
         draw_poses(visualizer, image, poses * scale, np.ones(poses.shape[:2]))

@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
-from mmpose.registry import MODELS
+from mmpose.registry import DATASETS, MODELS
 
 from tests.helpers.models import R50_CONFIG
 
@@ -28,7 +28,8 @@ SAMPLE_FILES = dict(
     AP10KDataset='ap10k/test_ap10k.json',
     HumanArtDataset='humanart/test_humanart.json',
     OCHumanDataset='ochuman/test_ochuman.json',
-    CrowdPoseDataset='crowdpose/test_crowdpose.json')
+    CrowdPoseDataset='crowdpose/test_crowdpose.json',
+    AicDataset='aic/test_aic.json')
 SPLITS = ('train', 'val', 'test')
 WHOLE_BODY = dict(
     keypoints=17,
@@ -38,9 +39,10 @@ WHOLE_BODY = dict(
     righthand_kpts=21)
 
 
-def inner_dataset(cfg, split):
-    """Config of MMPose's data set in a data loader."""
-    return cfg[f'{split}_dataloader'].dataset.dataset
+def inner_datasets(cfg, split):
+    """Configs of MMPose's data sets in a data loader."""
+    dataset = cfg[f'{split}_dataloader'].dataset
+    return [part.dataset for part in dataset.get('datasets', [dataset])]
 
 
 def make_annotation(ann_id, image_id, dataset_type, num_keypoints):
@@ -200,8 +202,8 @@ def test_config_is_consistent(name):
     for split in SPLITS:
         loader = cfg[f'{split}_dataloader']
         assert loader.dataset.metainfo == cfg.model.head.data_decoder.metainfo
-        dataset = loader.dataset.dataset
-        assert dataset.get('test_mode', False) == (split != 'train')
+        for dataset in inner_datasets(cfg, split):
+            assert dataset.get('test_mode', False) == (split != 'train')
         if split == 'train':
             continue
         metric = cfg[f'{split}_evaluator']
@@ -217,11 +219,15 @@ def test_config_is_consistent(name):
 def test_config_runs(name, tmp_path):
     cfg = Config.fromfile(CONFIGS[name])
     best = cfg.default_hooks.checkpoint.save_best
-    metainfo = parse_pose_metainfo(cfg.train_dataloader.dataset.metainfo)
     for split in SPLITS:
-        dataset = inner_dataset(cfg, split)
-        make_data(tmp_path, dataset, metainfo['num_keypoints'])
-        dataset.data_root = f'{tmp_path}/{dataset.data_root}'
+        whole = cfg[f'{split}_dataloader'].dataset
+        for dataset in inner_datasets(cfg, split):
+            metainfo = whole.metainfo
+            if 'datasets' in whole:  # of other keypoints
+                metainfo = DATASETS.get(dataset.type).METAINFO
+            num_keypoints = parse_pose_metainfo(metainfo)['num_keypoints']
+            make_data(tmp_path, dataset, num_keypoints)
+            dataset.data_root = f'{tmp_path}/{dataset.data_root}'
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         evaluator.ann_file = f'{tmp_path}/{evaluator.ann_file}'
     shrink(cfg, tmp_path)
@@ -244,13 +250,15 @@ def test_config_runs_on_real_images(name, tmp_path):
     best = cfg.default_hooks.checkpoint.save_best
     shrink(cfg, tmp_path)
     for split in SPLITS:
-        dataset = inner_dataset(cfg, split)
-        ann_file = SAMPLES / SAMPLE_FILES[dataset.type]
-        folder = tmp_path if 'HumanArt' in dataset.type else ann_file.parent
-        dataset.update(
-            data_root='',
-            ann_file=str(ann_file),
-            data_prefix=dict(img=f'{folder}/'))
+        for dataset in inner_datasets(cfg, split):
+            ann_file = SAMPLES / SAMPLE_FILES[dataset.type]
+            folder = ann_file.parent
+            if 'HumanArt' in dataset.type:
+                folder = tmp_path
+            dataset.update(
+                data_root='',
+                ann_file=str(ann_file),
+                data_prefix=dict(img=f'{folder}/'))
         if split != 'train':
             cfg[f'{split}_evaluator'].ann_file = str(ann_file)
     # There may be no more than two images.

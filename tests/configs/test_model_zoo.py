@@ -91,8 +91,8 @@ def test_links_and_commands_name_files_that_exist():
 def test_recipe_follows_its_name(path):
     """The name tells devices, batch, batches per update, epochs and data."""
     devices, batch, batches, epochs, dataset = re.search(
-        r'_(\d+)xb(\d+)-(?:accum(\d+)-)?(\d+)e_(coco|crowdpose)-800x1333.py',
-        path).groups()
+        r'_(\d+)xb(\d+)-(?:accum(\d+)-)?(\d+)e_(?:aic-)?(coco|crowdpose)'
+        r'-800x1333.py', path).groups()
     batches = int(batches or 1)
     config = Config.fromfile(path)
     assert config.train_dataloader.batch_size == int(batch)

@@ -141,7 +141,7 @@ FILES = [
     ('results', '[{"image_id": 1, "score": 1}]', 'not a COCO-format'),
     ('no annotations', '{"images": []}', 'not a COCO-format'),
     ('entries that are no objects', LISTS % ('[3]', '[]'), 'not a COCO-for'),
-    ('nobody', LISTS % ('[]', '[]'), 'no annotation has a labeled keypoint'),
+    ('nobody', LISTS % ('[]', '[]'), 'nobody can be trained on: no annot'),
 ]
 
 
@@ -165,7 +165,7 @@ def test_paths(tmp_path, ann_file, expected):
 # All people of a file with two images: how many images are trained on, and
 # how many people.
 CONTENTS = [
-    ('crowd only', [person(iscrowd=1, segmentation=[])], 1, 0),
+    ('a crowd', [person(), person(7, iscrowd=1, segmentation=[])], 1, 1),
     ('an image without people', [person()], 1, 1),
     ('500 people in an image', [person(i) for i in range(500)], 1, 500),
 ]

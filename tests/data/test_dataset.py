@@ -1,18 +1,11 @@
-"""Which images are used, with which random numbers, and which annotation
-files are refused."""
+"""Which images are used, and which annotation files are refused."""
 import json
-import random
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmpose.registry import DATASETS, METRICS
-from torch.utils.data import DataLoader
-
-from projects.grouppose.engine.epoch_seed_hook import EpochSeedHook
 
 PIPELINE = [
     dict(type='LoadPoseImage'),
@@ -81,8 +74,10 @@ def test_training_uses_images_with_keypoints_in_order(write):
 def test_crowds_count_for_images_not_for_instances(write):
     """The official rule: a crowd's keypoints keep the image in the list."""
     dataset = DATASETS.build(
-        write([annotation(1, 3, iscrowd=1, segmentation=[])]))
-    labels = dataset[0]['data_samples'].gt_instance_labels
+        write([annotation(1, 3, iscrowd=1, segmentation=[]),
+               annotation(2, 2)]))
+    assert len(dataset) == 2
+    labels = dataset[1]['data_samples'].gt_instance_labels
     assert labels.keypoint_labels.shape == (0, 17, 2)
 
 
@@ -391,71 +386,183 @@ def test_class_agnostic_evaluation(write, tmp_path, from_file):
         assert results['AP'] == results['AR'] == pytest.approx(1)
 
 
-@pytest.mark.parametrize('num_workers', [0, 2])
-def test_random_numbers(write, num_workers):
-    """They depend on the seed and the image, and disturb nobody else's."""
-    anns = [annotation(i, i) for i in range(1, 9)]
-    config = write(anns, range(1, 9))
-    pipeline = PIPELINE.copy()
-    pipeline[2] = dict(type='PoseResize', short_side=list(range(20, 60)))
-    dataset = DATASETS.build(dict(config, pipeline=pipeline))
-    loader = DataLoader(
-        dataset,
-        num_workers=num_workers,
-        persistent_workers=num_workers > 0,
-        collate_fn=lambda samples: samples[0]['inputs'].shape[1])
-    before = random.getstate(), np.random.get_state()
-    sizes = []
-    for seed in (1, 2, 2):
-        dataset.seed_pipeline(seed)
-        sizes.append(list(loader))
-    np.testing.assert_equal((random.getstate(), np.random.get_state()), before)
-    assert sizes[0] == [26, 36, 41, 55, 26, 54, 54, 59]
-    assert sizes[1] != sizes[0] and sizes[1] == sizes[2]
+CROWD = dict(iscrowd=1, segmentation=[])
+UNLABELED = dict(keypoints=[0] * 51, num_keypoints=0)
 
 
-def make_runner(dataset, loop=EpochBasedTrainLoop, seed=3, epoch=0):
-    """What the hook needs of a runner."""
-    return SimpleNamespace(
-        train_loop=object.__new__(loop),
-        train_dataloader=DataLoader(dataset, batch_size=2),
-        seed=seed,
-        epoch=epoch)
+@pytest.mark.parametrize('changes, reason', [
+    ([], 'no annotation has `keypoints`'),
+    ([CROWD], '1 crowd regions'),
+    ([UNLABELED] * 2, '2 people without a labeled keypoint'),
+    ([dict(bbox=[5, 5, 0, 40]),
+      dict(bbox=[5, 5, 9, -1])], '2 people with an empty or negative `bbox`'),
+    ([dict(bbox=[60, 5, 9, 9]), CROWD
+      ], '1 people with a `bbox` outside of the image, 1 crowd regions'),
+])
+def test_nobody_to_train_on(write, changes, reason):
+    anns = [annotation(i, 1, **fields) for i, fields in enumerate(changes)]
+    config = write(anns)
+    for keep_empty in (False, True)[:1 + bool(anns)]:
+        with pytest.raises(
+                ValueError,
+                match=f'ann.json: nobody can be trained on: {reason}. A '
+                'person needs .*`bbox`.*right file'):
+            DATASETS.build(dict(config, keep_empty=keep_empty))
+    # The metric takes them as they are.
+    assert len(DATASETS.build(write(anns, test_mode=True))) == 3
 
 
-def test_seeds_of_the_hook(write):
-    config = write([annotation(i, i) for i in range(1, 4)])
-    both = DATASETS.build(dict(type='ConcatDataset', datasets=[config] * 2))
-    hook = EpochSeedHook()
-    found = []
-    for seed, epoch in ((3, 0), (3, 1), (9, 0), (3, 0)):
-        runner = make_runner(both, seed=seed, epoch=epoch)
-        hook.before_train(runner)
-        hook.before_train_epoch(runner)
-        found += [(dataset._seed.item(), np.random.rand())
-                  for dataset in both.datasets]
-    assert found[:2] == found[6:]
-    assert len({seed for seed, _ in found}) == 6
-    assert len({number for _, number in found}) == 6
+@pytest.fixture
+def logged(monkeypatch) -> list:
+    """What data sets say of themselves."""
+    lines = []
+    monkeypatch.setattr('projects.grouppose.data.dataset.print_log',
+                        lambda message, *_: lines.append(message))
+    return lines
 
 
-def test_hook_refuses_what_it_cannot_seed(write):
-    config = write([annotation(1, 1)])
+def mixed_annotations() -> list:
+    """Of 160 images, 153 with somebody to train on."""
+    anns = [annotation(i, i) for i in range(1, 154)]
+    for i, fields in enumerate((CROWD, CROWD, UNLABELED, dict(bbox=[5] * 4),
+                                dict(bbox=[5, 5, 0, 0]))):
+        anns.append(annotation(200 + i, 1 + i, **fields))
+    anns.append(annotation(300, 154, **UNLABELED))
+    return anns
+
+
+def test_log_counts_images_and_people(write, logged, tmp_path):
+    config = write(mixed_annotations(), range(1, 161))
     dataset = DATASETS.build(config)
-    repeated = dict(type='RepeatDataset', dataset=config, times=2)
-    for runner, message in (
-        (make_runner(DATASETS.build(repeated)), 'RepeatDataset.*resumed run'),
-        (make_runner(dataset.dataset), 'CocoDataset.*custom_hooks'),
-        (make_runner(dataset, IterBasedTrainLoop), 'IterBased.*by_epoch=True'),
-    ):
-        with pytest.raises(ValueError, match=f'EpochSeedHook: .*{message}'):
-            EpochSeedHook().before_train(runner)
+    assert len(dataset) == 153
+    assert dataset.num_people.tolist() == [1] * 3 + [2] + [1] * 149
+    assert logged == [
+        f'{tmp_path}/ann.json: 153 of 160 images are used, with 154 people to '
+        'train on. Left out: 2 crowd regions, 2 people without a labeled '
+        'keypoint, 1 people with an empty or negative `bbox`, 7 images '
+        'without a labeled person.'
+    ]
+    found = [
+        len(dataset[i]['data_samples'].gt_instance_labels) for i in range(6)
+    ]
+    assert found == dataset.num_people[:6].tolist()
 
 
-def test_no_labeled_person_at_all(write):
+@pytest.mark.parametrize('changes, expected', [
+    (dict(test_mode=True), ['160 of 160 images are used.']),
+    (dict(test_mode=True, sample_interval=4), [
+        '40 of 160 images are used. Left out: 120 images that '
+        '`sample_interval` skips.'
+    ]),
+    (dict(test_mode=True, indices=4), [
+        '160 of 160 images are used.', '`indices` takes 4 of these 160 images.'
+    ]),
+])
+def test_log_of_parts_of_a_file(write, logged, tmp_path, changes, expected):
+    dataset = DATASETS.build(
+        write(mixed_annotations(), range(1, 161), **changes))
+    assert logged == [f'{tmp_path}/ann.json: {line}' for line in expected]
+    assert len(dataset) == len(dataset.num_people)
+
+
+@pytest.mark.parametrize('indices, image_ids', [(2, [1, 2]), (-1, [5]),
+                                                ([1, 3], [2, 4])])
+def test_people_of_chosen_images(write, indices, image_ids):
+    anns = [
+        annotation(10 * image + i, image) for image in range(1, 6)
+        for i in range(image)
+    ]
+    dataset = DATASETS.build(write(anns, range(1, 6), indices=indices))
+    assert [dataset.get_data_info(i)['img_id']
+            for i in range(len(dataset))] == image_ids
+    assert dataset.num_people.tolist() == image_ids
+
+
+def test_swapped_sizes_leave_nobody_out(write, tmp_path):
+    """As in CrowdPose's own files."""
+    config = write([annotation(1, 1, bbox=[52, 5, 6, 40])], [1])
+    path = tmp_path / 'ann.json'
+    content = json.loads(path.read_text())
+    content['images'][0].update(width=50, height=60)
+    path.write_text(json.dumps(content))
+    dataset = DATASETS.build(config)
+    assert dataset.num_people.tolist() == [1]
+    assert len(dataset[0]['data_samples'].gt_instance_labels) == 1
+
+
+def test_images_without_people(write):
+    """Taken where it is asked for, but not images of unlabeled people."""
+    anns = [
+        annotation(1, 2),
+        annotation(2, 3, **UNLABELED),
+        dict(id=3, image_id=4, category_id=1, bbox=[5, 5, 9, 9]),
+        dict(id=4, image_id=5, category_id=2, bbox=[5, 5, 9, 9]),
+    ]
+    config = write(anns, range(1, 6), categories=(1, 2))
+    assert len(DATASETS.build(config)) == 1
+    pipeline = PIPELINE.copy()
+    pipeline[2:2] = [
+        dict(type='PoseRandomFlip', prob=1.0),
+        dict(type='PoseRandomAffine'),
+        dict(type='PoseRandomCrop', min_size=20, max_size=30)
+    ]
+    dataset = DATASETS.build(dict(config, keep_empty=True, pipeline=pipeline))
+    samples = [dataset[i]['data_samples'] for i in range(3)]
+    assert [sample.img_id for sample in samples] == [1, 2, 5]
+    assert dataset.num_people.tolist() == [0, 1, 0]
+    for sample in samples[::2]:
+        labels = sample.gt_instance_labels
+        assert labels.keypoint_labels.shape == (0, 17, 2)
+        assert labels.area_labels.shape == labels.labels.shape == (0, )
+
+
+def test_a_file_of_backgrounds(write):
+    """To be mixed with others."""
+    dataset = DATASETS.build(dict(write([]), keep_empty=True))
+    assert len(dataset) == 3 and not dataset.num_people.any()
+
+
+def test_several_annotation_files(write, tmp_path, logged):
+    """Of which ids are the same, and one is in a folder of its own."""
+    write([annotation(1, 1), annotation(2, 1)], [1])
+    (tmp_path / 'more').mkdir()
+    (tmp_path / 'ann.json').rename(tmp_path / 'more/first.json')
+    config = write([annotation(1, 1, bbox=[5, 5, 20, 20]),
+                    annotation(2, 2)], [1, 2])
+    config['dataset']['ann_file'] = [
+        'more/first.json', str(tmp_path / 'ann.json')
+    ]
+    dataset = DATASETS.build(config)
+    assert dataset.num_people.tolist() == [2, 1, 1]
+    assert [dataset.get_data_info(i)['img_id'] for i in range(3)] == [1, 1, 2]
+    np.testing.assert_array_equal(
+        dataset.get_data_info(1)['bbox'], [[5, 5, 25, 25]])
+    assert [line.split(',')[0] for line in logged] == [
+        f'{tmp_path}/more/first.json: 1 of 1 images are used',
+        f'{tmp_path}/ann.json: 2 of 2 images are used'
+    ]
+    (tmp_path / 'ann.json').write_text('{')
+    with pytest.raises(ValueError, match='ann.json: not valid JSON'):
+        DATASETS.build(config)
+
+
+@pytest.mark.parametrize('files, test_mode', [([], False),
+                                              (['ann.json'] * 2, True)])
+def test_number_of_annotation_files(write, files, test_mode):
+    config = write([annotation(1, 1)], ann_file=files, test_mode=test_mode)
     with pytest.raises(
-            ValueError, match='ann.json: no annotation has a labeled'):
-        DATASETS.build(write([]))
+            ValueError, match=f'`ann_file` is a list of {len(files)} files'):
+        DATASETS.build(config)
+
+
+def test_a_lazy_data_set_reads_by_the_same_rules(write):
+    config = write([annotation(1, 3), annotation(2, 2, **UNLABELED)])
+    config['dataset']['lazy_init'] = True
+    for ask in (len, lambda dataset: dataset.get_data_info(0),
+                lambda dataset: dataset[0]):
+        dataset = DATASETS.build(config)
+        ask(dataset)
+        assert len(dataset) == 1
 
 
 @pytest.mark.parametrize('content, message', [

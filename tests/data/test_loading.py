@@ -3,6 +3,7 @@ annotations of a data set mean them, or are refused."""
 import cv2
 import numpy as np
 import pytest
+from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
 from projects.grouppose.data.loading import LoadPoseImage, read_image
@@ -122,21 +123,93 @@ def test_sizes(tmp_path, shape):
     np.testing.assert_array_equal(load(path), expected)
 
 
-@pytest.mark.parametrize('mode', ['RGBA', 'LA', 'PA'])
-def test_transparent_parts_are_white_paper(tmp_path, mode):
-    """What hides under them is not seen."""
+def transparent(mode: str) -> Image.Image:
+    """Gray, of which the first pixel is transparent and the third in part."""
     rgba = np.full((2, 3, 4), 255, dtype=np.uint8)
     rgba[..., :3] = 100
     rgba[0, :, 3] = (255, 0, 51)
     image = Image.fromarray(rgba)
     if mode == 'PA':
-        image = image.quantize(4)  # a palette with transparent entries
-    else:
-        image = image.convert(mode)
-    image.save(tmp_path / 'image.png')
-    found = read_image(str(tmp_path / 'image.png'))
+        return image.quantize(4)  # a palette with transparent entries
+    return image.convert(mode)
+
+
+@pytest.mark.parametrize('read', [load, lambda path: read_image(str(path))])
+@pytest.mark.parametrize('name, mode', [('i.png', 'RGBA'), ('i.png', 'LA'),
+                                        ('i.png', 'PA'), ('i.tif', 'RGBA'),
+                                        ('i.webp', 'RGBA')])
+def test_transparent_parts_are_white_paper(tmp_path, read, name, mode):
+    """What hides under them is not seen, in training as in inference."""
+    options = dict(lossless=True) if name.endswith('webp') else {}
+    transparent(mode).save(tmp_path / name, **options)
+    found = read(tmp_path / name)
+    assert (found.dtype, found.shape) == (np.uint8, (2, 3, 3))
     np.testing.assert_allclose(
         found[0, :, 0], (100, 255, 0.2 * 100 + 0.8 * 255), atol=1)
+
+
+@pytest.mark.parametrize('read', [load, lambda path: read_image(str(path))])
+@pytest.mark.parametrize('mode', ['RGB', 'L'])
+def test_a_color_that_stands_for_transparent(tmp_path, read, mode):
+    image = Image.new(mode, (3, 2), 100 if mode == 'L' else (10, 20, 30))
+    image.putpixel((1, 0), 7 if mode == 'L' else (7, 7, 7))
+    image.save(
+        tmp_path / 'i.png', transparency=7 if mode == 'L' else (7, 7, 7))
+    first = (100, 100, 100) if mode == 'L' else (30, 20, 10)
+    np.testing.assert_array_equal(
+        read(tmp_path / 'i.png')[0, :2], [first, (255, 255, 255)])
+
+
+@pytest.mark.parametrize('color_type, expected', [
+    ('color_ignore_orientation', 'stored'),
+    ('color', 'turned'),
+])
+def test_transparent_images_are_turned_like_others(tmp_path, picture,
+                                                   color_type, expected):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = np.ascontiguousarray(STORED[6](picture))
+    image = Image.fromarray(stored[..., ::-1]).convert('RGBA')
+    image.save(tmp_path / 'i.png', exif=exif)
+    found = LoadPoseImage(color_type)(
+        dict(img_path=str(tmp_path / 'i.png'), img_id=1))
+    np.testing.assert_array_equal(found['img'],
+                                  stored if expected == 'stored' else picture)
+    assert found['img_shape'] == found['img'].shape[:2]
+
+
+@pytest.mark.parametrize('suffix', ['png', 'jpg'])
+def test_ordinary_images_are_those_of_mmcv(tmp_path, suffix):
+    """Bit for bit, read once."""
+    path = tmp_path / f'image.{suffix}'
+    noise = np.random.randint(0, 256, (40, 60, 3), dtype=np.uint8)
+    cv2.imwrite(str(path), noise)
+    found = LoadPoseImage()(dict(img_path=str(path), img_id=1))
+    expected = LoadImageFromFile(color_type='color_ignore_orientation')(
+        dict(img_path=str(path)))
+    np.testing.assert_array_equal(found['img'], expected['img'])
+    for key in ('img_shape', 'ori_shape'):
+        assert found[key] == expected[key] == (40, 60)
+    as_float = LoadPoseImage(to_float32=True)(
+        dict(img_path=str(path), img_id=1))
+    assert as_float['img'].dtype == np.float32
+
+
+def test_transparent_images_that_are_cut(tmp_path):
+    noise = np.random.randint(0, 256, (64, 64, 4), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / 'i.png')
+    content = (tmp_path / 'i.png').read_bytes()
+    (tmp_path / 'i.png').write_bytes(content[:2000])
+    with pytest.raises(ValueError, match='i.png: cannot be decoded'):
+        load(tmp_path / 'i.png')
+
+
+def test_bad_images_may_be_passed_over(tmp_path):
+    """Where a pipeline asks for it."""
+    loader = LoadPoseImage(ignore_empty=True)
+    (tmp_path / 'i.png').write_bytes(b'')
+    for name in ('i.png', 'none.png'):
+        assert loader(dict(img_path=str(tmp_path / name), img_id=1)) is None
 
 
 @pytest.mark.parametrize('values, message', [

@@ -147,9 +147,10 @@ def test_merging_commutes_with_the_mirror(results, seed, noise):
         others.keypoints[::-1] +
         generator.normal(0, noise * width, others.keypoints.shape))
     sigmas = torch.tensor([0.05, 0.1, 0.1, 0.07, 0.07])
-    merged = merge_instances(ours, others, sigmas)
+    shape = results['img_shape']
+    merged = merge_instances(ours, others, sigmas, shape)
     mirrored = merge_instances(
-        mirror(ours, results), mirror(others, results), sigmas)
+        mirror(ours, results), mirror(others, results), sigmas, shape)
     np.testing.assert_allclose(
         mirrored.keypoints,
         mirror(merged, results).keypoints,

@@ -15,9 +15,9 @@ from mmpose.structures import PoseDataSample
 from PIL import Image
 from torchvision.transforms import functional
 
-from projects.grouppose.data import (BatchRandomResize, PoseBoxAreas,
-                                     PoseColorJitter, PoseFixedResize,
-                                     PoseMosaic, PoseRandomFlip, PoseZoomOut)
+from projects.grouppose.data import (BatchRandomResize, PoseColorJitter,
+                                     PoseFixedResize, PoseMosaic,
+                                     PoseRandomFlip, PoseZoomOut)
 
 CONFIG = 'configs/body_2d_keypoint/detrpose/coco/' \
     'detrpose_hgnetv2-s_4xb4-100e_coco-640.py'
@@ -124,13 +124,6 @@ def test_flip():
     np.testing.assert_array_equal(results['keypoints'][0, 6], (399, 50))
     assert results['keypoints_visible'][0, 6] == 2
     np.testing.assert_array_equal(results['bbox'], [[90, 40, 410, 290]])
-
-
-@pytest.mark.parametrize('annotated, area', [(True, 5000), (False, 42400)])
-def test_areas_without_annotation(annotated, area):
-    results = make_results()
-    results['raw_ann_info'] = [dict(area=5000) if annotated else dict()]
-    assert PoseBoxAreas(0.53)(results)['area'][0] == pytest.approx(area)
 
 
 # ------------------------------------------------------------------- mosaic
@@ -444,7 +437,6 @@ def test_transforms_are_registered_and_need_no_annotations():
         img_shape=(30, 40),
         ori_shape=(30, 40))
     pipeline = Compose([
-        dict(type='PoseBoxAreas'),
         dict(type='PoseZoomOut'),
         dict(type='PoseColorJitter', prob=1.0),
         dict(type='PoseFixedResize', size=32)

@@ -182,7 +182,7 @@ def annotation(**changes) -> dict:
     return ann
 
 
-def filter_annotations(annotations: list) -> dict:
+def filter_annotations(annotations: list, **arguments) -> dict:
     count = len(annotations)
     results = make_results(100, 100, people=count)
     results.update(
@@ -190,7 +190,7 @@ def filter_annotations(annotations: list) -> dict:
         num_keypoints=[ann['num_keypoints'] for ann in annotations],
         segmentation=[[0, 0]],
         invalid_segs=[])
-    return PoseInstanceFilter()(results)
+    return PoseInstanceFilter(**arguments)(results)
 
 
 def test_filter_keeps_labeled_people():
@@ -212,6 +212,8 @@ def test_area_falls_back_to_the_box():
     del without['area']
     results = filter_annotations([annotation(), without])
     np.testing.assert_array_equal(results['area'], (500, 10 * 40))
+    results = filter_annotations([annotation(), without], box_share=0.53)
+    np.testing.assert_array_equal(results['area'], np.float32((500, 212)))
 
 
 @pytest.mark.parametrize('size, expected', [
@@ -238,3 +240,48 @@ def test_resized_to_at_least_a_pixel(size, expected):
 def test_impossible_sizes(config):
     with pytest.raises(ValueError, match=config['type']):
         TRANSFORMS.build(config)
+
+
+@pytest.mark.parametrize('after', [
+    dict(type='PoseInstanceFilter'),
+    dict(type='PoseRandomFlip', prob=1.0),
+    dict(type='PoseResize', short_side=64),
+    dict(type='PoseRandomCrop', min_size=20, max_size=30),
+    dict(type='PoseRandomAffine'),
+    dict(type='GenerateTarget', encoder=dict(type='OKSKeypointCodec')),
+])
+def test_images_of_another_size_than_they_say_are_refused(after):
+    """MMPose's transform says its size elsewhere; targets would be wrong."""
+    affine = TRANSFORMS.build(
+        dict(type='BottomupRandomAffine', input_size=(96, 64)))
+    results = affine(
+        dict(
+            make_results(),
+            img_path='a.jpg',
+            raw_ann_info=[annotation()],
+            num_keypoints=[1]))
+    with pytest.raises(
+            ValueError,
+            match='`img` is 64 x 96 pixels .*`img_shape` says 300 x 500: .*'
+            'PoseRandomAffine instead of Bottomup'):
+        TRANSFORMS.build(after)(results)
+
+
+def test_resizing_without_areas_is_refused():
+    """Of MMPose, which confuses width and height besides."""
+    resize = TRANSFORMS.build(
+        dict(
+            type='BottomupRandomChoiceResize',
+            scales=[(250, 150)],
+            keep_ratio=True))
+    results = make_results()
+    results['num_keypoints'] = [1]
+    results = resize(results)
+    assert results['area'] == 5000  # of a quarter of the pixels
+    target = TRANSFORMS.build(
+        dict(type='GenerateTarget', encoder=dict(type='OKSKeypointCodec')))
+    with pytest.raises(
+            ValueError,
+            match='`img` is 150 x 250 .*`input_size` says 250 x 150: .*'
+            'PoseResize instead of Bottomup'):
+        target(results)

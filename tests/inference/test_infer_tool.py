@@ -16,9 +16,7 @@ from pycocotools.coco import COCO
 
 from projects.grouppose.inference import (PoseDrawer, ResultFile, coco_results,
                                           find_sources, sources)
-from tests.helpers.tool_runs import kill_tool, start_tool
-
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+from tests.helpers.tool_runs import TOOLS, kill_tool, start_tool
 
 
 @pytest.fixture(scope='module')

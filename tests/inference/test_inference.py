@@ -129,6 +129,11 @@ def test_batch_of_unequal_sizes(model, image):
     assert large.pred_instances.keypoints[..., 1].max() > 60
 
 
+def test_no_image(model):
+    assert predict(model, []) == []
+    assert predict(model, np.empty((0, 9, 9, 3), dtype=np.uint8)) == []
+
+
 @pytest.mark.parametrize('shape', [(1, 1), (1, 5000), (5000, 1), (2, 9)])
 def test_tiny_and_narrow_images(model, shape):
     img = np.zeros((*shape, 3), dtype=np.uint8)

@@ -33,6 +33,39 @@ def test_encode():
                if key != 'labels')
 
 
+def test_people_without_a_labeled_keypoint_are_no_targets():
+    keypoints = np.random.rand(3, 2, 2)
+    visible = np.array([[0, 1], [0, 0], [2, 2]])
+    encoded = OKSKeypointCodec().encode(keypoints, visible,
+                                        np.array([1., 2., 3.]), (1, 1))
+    np.testing.assert_allclose(encoded['keypoint_labels'], keypoints[[0, 2]])
+    np.testing.assert_array_equal(encoded['keypoint_weights'],
+                                  [[0, 1], [1, 1]])
+    np.testing.assert_array_equal(encoded['area_labels'], [1, 3])
+    np.testing.assert_array_equal(encoded['labels'], [1, 1])
+
+
+def test_image_of_another_size_than_img_shape():
+    people = dict(keypoints=np.zeros((1, 2, 2)), area=np.ones(1))
+    img, encode = np.zeros((4, 6, 3)), OKSKeypointCodec().encode
+    with pytest.raises(ValueError, match='`img` is 4 x 6 .*shape` says 6 x 4'):
+        encode(**people, img_shape=(6, 4), img=img)
+    with pytest.raises(ValueError, match='`img` is 4 x 6 .*size` says 6 x 4'):
+        encode(**people, img_shape=(4, 6), input_size=(4, 6), img=img)
+    encode(**people, img_shape=(4, 6, 3), input_size=(6., 4.), img=img)
+
+
+def test_description_of_the_keypoints():
+    """That of other keypoints than the sigmas is not kept."""
+    assert OKSKeypointCodec(COCO).metainfo['num_keypoints'] == 17
+    sigmas = [0.1] * 17
+    codec = OKSKeypointCodec(COCO, sigmas)
+    assert codec.metainfo['flip_indices'][:3] == [0, 2, 1]
+    assert codec.sigmas[0] == np.float32(0.1)
+    assert OKSKeypointCodec(COCO, sigmas[:5]).metainfo is None
+    assert OKSKeypointCodec(sigmas=sigmas).metainfo is None
+
+
 def test_encode_nobody():
     encoded = OKSKeypointCodec(sigmas=[0.1, 0.2]).encode(
         np.zeros((0, 2, 2)), np.zeros((0, 2)), np.zeros(0), (10, 10))

@@ -4,13 +4,16 @@ import copy
 import numpy as np
 import pytest
 import torch
+from mmpose.structures import PoseDataSample
 
-from projects.grouppose.model.flip_test import merge_instances, mirror
+from projects.grouppose.model.flip_test import (merge_instances, mirror,
+                                                pose_areas, predict_both_ways)
 from tests.helpers.instances import make_instances
 from tests.helpers.models import build_small_model, make_batch
 
 SIGMAS = torch.full((5, ), 0.08)
 FLIP_INDICES = [0, 2, 1, 4, 3]
+SHAPE = (60, 120)
 
 
 def person(x, y=20, size=20) -> np.ndarray:
@@ -119,7 +122,7 @@ def test_merged_poses():
     """Partners are averaged; who has none stays."""
     ours = make_instances([person(0), person(50), person(90)], [.9, .5, .3])
     others = make_instances([person(51), person(200), person(1)], [.9, .8, .7])
-    merged = merge_instances(ours, others, SIGMAS)
+    merged = merge_instances(ours, others, SIGMAS, SHAPE)
     np.testing.assert_allclose(merged.bbox_scores, [.8, .7, .3])
     np.testing.assert_allclose(
         merged.keypoints,
@@ -129,7 +132,7 @@ def test_merged_poses():
 def test_the_order_follows_the_merged_scores():
     ours = make_instances([person(0), person(50)], [.9, .8])
     others = make_instances([person(0), person(50)], [.1, .8])
-    merged = merge_instances(ours, others, SIGMAS)
+    merged = merge_instances(ours, others, SIGMAS, SHAPE)
     np.testing.assert_allclose(merged.bbox_scores, [.8, .5])
     np.testing.assert_allclose(merged.keypoints[0], person(50))
 
@@ -138,7 +141,7 @@ def test_duplicates_do_not_take_the_partner_away():
     """Although each one is nearer to the other's duplicate."""
     ours = make_instances([person(0), person(2)], [.9, .05])
     others = make_instances([person(2), person(0)], [.8, .04])
-    merged = merge_instances(ours, others, SIGMAS)
+    merged = merge_instances(ours, others, SIGMAS, SHAPE)
     np.testing.assert_allclose(merged.bbox_scores, [.85, .045])
 
 
@@ -147,7 +150,7 @@ def test_nobody_to_merge(num_ours, num_others):
     ours, others = (
         make_instances(np.stack([person(0)] * 2)[:count], [.9, .8][:count])
         for count in (num_ours, num_others))
-    merged = merge_instances(ours, others, SIGMAS)
+    merged = merge_instances(ours, others, SIGMAS, SHAPE)
     np.testing.assert_array_equal(merged.keypoints, ours.keypoints)
 
 
@@ -156,8 +159,67 @@ def test_numbers_that_are_none():
         [person(0), person(np.nan), person(50)], [.9, .8, .3])
     others = make_instances(
         [person(np.nan), person(0), person(50)], [.7, .7, np.nan])
-    merged = merge_instances(ours, others, SIGMAS)
+    merged = merge_instances(ours, others, SIGMAS, SHAPE)
     np.testing.assert_allclose(merged.bbox_scores, [.8, .8, .3])
+
+
+POINT = [[300, 200]]
+SPOT = POINT * 5
+LINE = [[300, y] for y in (100, 200, 250, 280, 300)]
+
+
+@pytest.mark.parametrize('pose, shift, merged', [
+    (POINT, (25, 0), True),
+    (POINT, (0, 40), False),
+    (SPOT, (5, 0), True),
+    (SPOT, (0, 12), False),
+    (LINE, (12, 0), True),
+    (LINE, (20, 0), False),
+])
+def test_poses_without_extent(pose, shift, merged):
+    """One keypoint, or all in a place or on a line: a person is larger."""
+    sigmas = SIGMAS[:len(pose)]
+    ours = make_instances([pose], [.8])
+    others = make_instances([pose + np.array(shift)], [.4])
+    found = merge_instances(ours, others, sigmas, (480, 640))
+    expected = np.array(pose) + np.array(shift) / 2 * merged
+    np.testing.assert_allclose(found.keypoints, expected[None])
+    np.testing.assert_allclose(found.bbox_scores, .6 if merged else .8)
+    np.testing.assert_allclose(found.keypoint_scores, .6 if merged else .8)
+
+
+def test_areas_of_poses():
+    """A side is at least a K-th of 0.3 of that of the image."""
+    pose = torch.tensor([[[7., 8.]]])
+    assert pose_areas(pose,
+                      (480, 640)).item() == pytest.approx(480 * 640 * 0.09)
+    line = torch.tensor([[[7., 8.], [7., 308.], [7., 9.]]])
+    assert pose_areas(line, (300, 300)).item() == pytest.approx(300 * 30)
+    assert not len(pose_areas(line[:0], (300, 300)))
+
+    ordinary = torch.from_numpy(
+        np.stack([person(x, size=6 + x) for x in range(99)]))
+    sides = ordinary.amax(1) - ordinary.amin(1)
+    assert torch.equal(pose_areas(ordinary, (80, 90)), sides.prod(1))
+
+
+def test_padding_does_not_count():
+    """What scale is assumed follows from the image, not from its batch."""
+    sample = PoseDataSample(
+        metainfo=dict(
+            img_shape=(100, 100),
+            batch_input_shape=(100, 10000),
+            flip_indices=[0],
+            input_size=np.float32((100, 100)),
+            input_scale=np.float32((100, 100))))
+    for shift, score in ((4, .6), (8, .8)):
+        answers = iter([
+            make_instances([[[50, 50]]], [.8]),
+            make_instances([[[9999 - 50 - shift, 50]]], [.4])
+        ])
+        merged, = predict_both_ways(lambda feats, samples: [next(answers)],
+                                    [(), ()], [sample], SIGMAS[:1])
+        np.testing.assert_allclose(merged.bbox_scores, score)
 
 
 def test_the_whole_model():

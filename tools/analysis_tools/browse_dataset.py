@@ -69,18 +69,21 @@ def draw_targets(visualizer: visualization.PoseVisualizer,
     Returns:
         np.ndarray: uint8 BGR; small images are enlarged.
     """
-    image = item['inputs'].permute(1, 2, 0).numpy()
-    instances = item['data_samples'].gt_instances
-    targets = item['data_samples'].gt_instance_labels.numpy()
+    image = visualization.input_image(item['inputs'])
+    sample = item['data_samples']
+    boxes = sample.gt_instances.get('bboxes', np.empty((0, 4)))
+    targets = sample.gt_instance_labels.numpy()
     height, width = image.shape[:2]
     areas = None
     if 'keypoint_labels' in targets:
         keypoints = targets.keypoint_labels * (width, height)
         visible = targets.keypoint_weights
         areas = targets.area_labels * width * height
-    else:  # an image without annotations has no keypoints
-        keypoints = instances.get('keypoints', np.empty((0, 0, 2)))
-        visible = instances.get('keypoints_visible', np.empty((0, 0)))
+    else:
+        keypoints, visible = visualization.annotated_poses(sample)
+        if visualization.annotated_in_file(sample):
+            corners = boxes.reshape(-1, 2, 2)
+            boxes = visualization.to_input(corners, sample.metainfo)
 
     scale = max(1, MIN_SIZE / max(height, width))
     image = cv2.resize(
@@ -88,8 +91,7 @@ def draw_targets(visualizer: visualization.PoseVisualizer,
     image = visualization.draw_poses(visualizer, image, keypoints * scale,
                                      visible)
     image = np.ascontiguousarray(image)
-    boxes = scale * instances.get('bboxes', np.empty((0, 4)))
-    boxes = boxes.round().astype(int).tolist()
+    boxes = (scale * boxes.reshape(-1, 4)).round().astype(int).tolist()
     for person, (x1, y1, x2, y2) in enumerate(boxes):
         cv2.rectangle(image, (x1, y1), (x2, y2), GREEN)
         if areas is not None:

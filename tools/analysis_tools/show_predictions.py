@@ -1,4 +1,5 @@
-"""Draw what a model predicts beside the annotated truth."""
+"""Draw what a model predicts beside the annotated truth, on the images as the
+network sees them."""
 import argparse
 import os.path as osp
 import sys
@@ -77,8 +78,8 @@ def show(args: argparse.Namespace) -> None:
         if visualization.annotated_poses(sample)[1].any():
             sample, = model.test_step(data)
             pairs.append(
-                visualization.draw_pair(visualizer, sample, args.score_thr,
-                                        args.height))
+                visualization.draw_pair(visualizer, data['inputs'][0], sample,
+                                        args.score_thr, args.height))
     if not pairs:
         raise ValueError(f'{args.config}: no annotated image to draw. Check '
                          'test_dataloader and --num-images.')

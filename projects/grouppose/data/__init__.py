@@ -1,7 +1,8 @@
 """The data: which images, and what is done to them before the network."""
+from .affine import PoseRandomAffine
 from .batch_resize import BatchRandomResize
-from .box_areas import PoseBoxAreas
 from .color_jitter import PoseColorJitter
+from .converting import KeypointConverter
 from .dataset import PoseImageDataset
 from .fixed_size import PoseFixedResize
 from .loading import LoadPoseImage
@@ -12,8 +13,8 @@ from .transforms import (PoseInstanceFilter, PoseRandomCrop, PoseRandomFlip,
 from .zoom_out import PoseZoomOut
 
 __all__ = [
-    'BatchRandomResize', 'LoadPoseImage', 'PoseBoxAreas', 'PoseColorJitter',
-    'PoseFixedResize', 'PoseImageDataset', 'PoseInstanceFilter', 'PoseMosaic',
-    'PoseRandomCrop', 'PoseRandomFlip', 'PoseResize', 'PoseZoomOut',
-    'ScheduledTransforms'
+    'BatchRandomResize', 'KeypointConverter', 'LoadPoseImage',
+    'PoseColorJitter', 'PoseFixedResize', 'PoseImageDataset',
+    'PoseInstanceFilter', 'PoseMosaic', 'PoseRandomAffine', 'PoseRandomCrop',
+    'PoseRandomFlip', 'PoseResize', 'PoseZoomOut', 'ScheduledTransforms'
 ]

@@ -2,7 +2,7 @@
 would crash later or silently mistrain."""
 import logging
 import math
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 import numpy as np
 from mmengine.fileio import load
@@ -160,6 +160,33 @@ def complete_annotations(content: dict, class_agnostic: bool = False) -> None:
             ann['segmentation'] = []
     if class_agnostic:
         merge_categories(content)
+
+
+def reason_to_leave_out(ann: dict, num_keypoints: int,
+                        size: Tuple[float, float]) -> str:
+    """Why nobody is trained on an annotation.
+
+    Args:
+        ann (dict): Annotation of a person, with ``bbox``.
+        num_keypoints (int): How many keypoints are labeled.
+        size (tuple[float]): Width and height of the image.
+
+    Returns:
+        str: What such annotations are, in the plural, or '' if this one is
+        trained on.
+    """
+    if ann.get('iscrowd', 0):
+        return 'crowd regions'
+    if num_keypoints <= 0:
+        return 'people without a labeled keypoint'
+    sides = ann['bbox'][2:]
+    if min(sides) <= 0:
+        return 'people with an empty or negative `bbox`'
+    if any(
+            min(start + side, end) <= max(start, 0)
+            for start, side, end in zip(ann['bbox'], sides, size)):
+        return 'people with a `bbox` outside of the image'
+    return ''
 
 
 def merge_categories(content: dict) -> None:

@@ -1,20 +1,20 @@
-"""Which images are used, in which order, and with which random numbers: a
-wrapper around MMPose's COCO-style data sets."""
+"""Which images are used, and in which order: a wrapper around MMPose's
+COCO-style data sets."""
 import os.path as osp
-import random
-from collections import defaultdict
-from contextlib import contextmanager
-from typing import Dict, List, Optional
+from collections import Counter, defaultdict
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
-import torch
 from mmengine.config import ConfigDict
+from mmengine.dataset import Compose
+from mmengine.fileio import join_path
 from mmengine.logging import print_log
+from mmengine.utils import is_abs
 from mmpose.datasets.datasets import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
 
-from .annotations import (check_annotations, complete_annotations, log_doubts,
-                          read_annotations)
+from .annotations import (CATEGORY_ID, check_annotations, complete_annotations,
+                          log_doubts, read_annotations, reason_to_leave_out)
 from .metainfo import load_metainfo
 
 
@@ -22,14 +22,17 @@ from .metainfo import load_metainfo
 class PoseImageDataset:
     """A COCO-style data set with the images that Group Pose uses.
 
-    The annotation file is read once, checked and completed before the data
-    set makes anything of it. Images come in ascending order of their ids,
+    Annotation files are read once, checked and completed before the data
+    set makes anything of them. Images come in ascending order of their ids,
     which decides which images share a batch in evaluation. For training,
     images without a labeled keypoint are left out; a test set
-    (``test_mode=True``) keeps all images.
+    (``test_mode=True``) keeps all images. The log says how many images and
+    people are used, how many are not, and why.
 
-    What a pipeline draws from Python's and numpy's generators can be made to
-    depend on nothing but a seed and the image, see :meth:`seed_pipeline`.
+    ``ann_file`` of the data set may be a list of files for training: their
+    images follow each other, and ids need not differ between files. All
+    files share ``data_prefix``; MMEngine's ``ConcatDataset`` joins data sets
+    that differ in more.
 
     Args:
         dataset (dict): Config of a COCO-style data set of MMPose in
@@ -42,19 +45,28 @@ class PoseImageDataset:
         class_agnostic (bool): Take instances of all categories for the same.
             ``ClassAgnosticCocoMetric`` evaluates it. Defaults to False: other
             categories than 1 are refused.
+        keep_empty (bool): Train on images without anybody, too, where
+            whatever the model finds is wrong. Images with people stay left
+            out if none of them has a labeled keypoint. Defaults to False.
+
+    Attributes:
+        num_people (np.ndarray): How many people of each image can be trained
+            on, int, (len(self), ).
 
     Raises:
-        FileNotFoundError: If the annotation or metainfo file is missing.
-        ValueError: If metainfo or an annotation is unusable; the message
-            names the file, the annotation, the field and the remedy.
+        FileNotFoundError: If an annotation or metainfo file is missing.
+        ValueError: If metainfo or an annotation is unusable, or nobody can
+            be trained on; the message names the file, the annotation, the
+            field and the remedy.
     """
 
     def __init__(self,
                  dataset: ConfigDict,
                  metainfo: Optional[ConfigDict] = None,
                  pipeline: Optional[List[ConfigDict]] = None,
-                 class_agnostic: bool = False):
-        # The file is read on full_init, by this class.
+                 class_agnostic: bool = False,
+                 keep_empty: bool = False):
+        # Files are read on full_init, by this class.
         lazy_init = dataset.get('lazy_init', False)
         if metainfo is not None:
             dataset = dict(dataset, metainfo=metainfo)
@@ -62,11 +74,22 @@ class PoseImageDataset:
             dataset = dict(dataset, pipeline=pipeline)
         if dataset.get('metainfo'):
             load_metainfo(dataset['metainfo'])
-        self.dataset = DATASETS.build(dict(dataset, lazy_init=True))
+        files = dataset.get('ann_file', '')
+        files = [files] if isinstance(files, str) else list(files)
+        if not files or (len(files) > 1 and dataset.get('test_mode')):
+            raise ValueError(
+                f'PoseImageDataset: `ann_file` is a list of {len(files)} '
+                'files. Training takes one or more, evaluation exactly one.')
+        self.dataset = DATASETS.build(
+            dict(dataset, ann_file=files[0], lazy_init=True))
         self._check_type()
+        root = self.dataset.data_root
+        self.ann_files = [self.dataset.ann_file] + [
+            file if is_abs(file) or not root else join_path(root, file)
+            for file in files[1:]
+        ]
         self.class_agnostic = class_agnostic
-        # In shared memory: worker processes that live on see it change.
-        self._seed = torch.full((1, ), -1, dtype=torch.long).share_memory_()
+        self.keep_empty = keep_empty
         self._fully_initialized = False
         if not lazy_init:
             self.full_init()
@@ -92,37 +115,95 @@ class PoseImageDataset:
         """dict: Metainfo of the wrapped data set."""
         return self.dataset.metainfo
 
+    @property
+    def pipeline(self) -> Compose:
+        """Compose: Pipeline of the wrapped data set."""
+        return self.dataset.pipeline
+
+    @pipeline.setter
+    def pipeline(self, pipeline: Compose) -> None:
+        self.dataset.pipeline = pipeline
+
     def full_init(self) -> None:
         """Check and read the annotations, then choose and order images."""
         if self._fully_initialized:
             return
-        data_list = self._read_images()
-        total = len(data_list)
-        data_list.sort(key=lambda info: info['img_id'])
-        if not self.dataset.test_mode:
-            data_list = [
-                info for info in data_list if sum(info['num_keypoints']) > 0
-            ]
-            if not data_list:
-                raise ValueError(
-                    f'{self.dataset.ann_file}: no annotation has a labeled '
-                    'keypoint. Check that `ann_file` names the right file.')
-        self.dataset.load_data_list = lambda: data_list
-        self.dataset.full_init()
-        del self.dataset.load_data_list
-        print_log(
-            f'{self.dataset.ann_file}: {len(self.dataset)} of {total} images '
-            'are used.', 'current')
+        dataset = self.dataset
+        chosen, left_out = [], Counter()
+        for ann_file in self.ann_files:
+            chosen += self._choose_images(ann_file, left_out)
+        if not dataset.test_mode:
+            self._check_anybody(chosen, left_out)
+        if dataset._indices is not None:
+            dataset.data_list, total = chosen, len(chosen)
+            chosen = dataset._get_unserialized_subset(dataset._indices)
+            dataset._indices = None
+            print_log(
+                f'{self.ann_files[0]}: `indices` takes {len(chosen)} of these '
+                f'{total} images.', 'current')
+        self.num_people = np.array([count for _, count in chosen], dtype=int)
+        dataset.load_data_list = lambda: [info for info, _ in chosen]
+        dataset.full_init()
+        del dataset.load_data_list
         self._fully_initialized = True
 
-    def _read_images(self) -> List[dict]:
-        """What the data set makes of its annotation file, by image."""
+    def _choose_images(self, ann_file: str,
+                       left_out: Counter) -> List[Tuple[dict, int]]:
+        """The images of a file that are used, and how many people of each can
+        be trained on.
+
+        Args:
+            ann_file (str): The file.
+            left_out (Counter): Counts all other annotations, by the reason.
+        """
+        infos, total, num_skipped = self._read_images(ann_file)
+        infos.sort(key=lambda info: info['img_id'])
+        reasons, chosen = Counter(), []
+        for info in infos:
+            in_image = Counter(_reasons_to_leave_out(info))
+            count = in_image.pop('', 0)
+            reasons.update(in_image)
+            labeled = info.get('num_keypoints', [])
+            if self.dataset.test_mode or sum(labeled) > 0 or not labeled:
+                chosen.append((info, count))
+        left_out.update(reasons)
+
+        message = f'{ann_file}: {len(chosen)} of {total} images are used'
+        if self.dataset.test_mode:
+            reasons = Counter()  # the metric decides on people
+        else:
+            reasons['images without a labeled person'] = \
+                total - num_skipped - len(chosen)
+            message += f', with {sum(n for _, n in chosen)} people to train on'
+        reasons['images that `sample_interval` skips'] = num_skipped
+        reasons = _list_counts(reasons)
+        message += f'. Left out: {reasons}.' if reasons else '.'
+        print_log(message, 'current')
+        return chosen
+
+    def _check_anybody(self, chosen: List[Tuple[dict, int]],
+                       left_out: Counter) -> None:
+        """Refuse a data set that nobody can be learned from."""
+        if any(count for _, count in chosen):
+            return
+        if self.keep_empty and chosen and not left_out:
+            return  # of images without anybody, to be mixed with others
+        people = _list_counts(left_out) or 'no annotation has `keypoints`'
+        raise ValueError(
+            f'{", ".join(self.ann_files)}: nobody can be trained on: {people}.'
+            ' A person needs `keypoints` with a positive visibility and a '
+            '`bbox` that has an area within the image. Correct the '
+            'annotations, or check that `ann_file` names the right file.')
+
+    def _read_images(self, ann_file: str) -> Tuple[List[dict], int, int]:
+        """What the data set makes of an annotation file, by image; how many
+        images the file has, and how many `sample_interval` skips."""
         dataset = self.dataset
-        content = read_annotations(dataset.ann_file)
-        check_annotations(content, dataset.ann_file, not dataset.test_mode,
+        content = read_annotations(ann_file)
+        check_annotations(content, ann_file, not dataset.test_mode,
                           self.class_agnostic)
         complete_annotations(content, self.class_agnostic)
-        log_doubts(content, dataset.ann_file, not dataset.test_mode)
+        log_doubts(content, ann_file, not dataset.test_mode)
         dataset._metainfo['CLASSES'] = content['categories']
 
         annotations: Dict[int, List[dict]] = defaultdict(list)
@@ -139,21 +220,32 @@ class PoseImageDataset:
             if image['id'] % dataset.sample_interval == 0
         ]
         instances = [
-            self._parse(ann, image) for image in images
+            self._parse(ann, image, ann_file) for image in images
             for ann in annotations[image['id']]
         ]
         infos = dataset._get_bottomup_data_infos(instances, images)
+        if self.keep_empty and not dataset.test_mode:
+            peopled = {
+                ann['image_id']
+                for ann in content['annotations']
+                if 'keypoints' in ann or ann['category_id'] == CATEGORY_ID
+            }
+            infos += [
+                self._without_people(image) for image in images
+                if image['id'] not in peopled
+            ]
         sizes = {
             image['id']: (image['width'], image['height'])
             for image in images
         }
         for info in infos:  # for LoadPoseImage to compare with the file
             info['stated_size'] = sizes[info['img_id']]
-        return infos
+        total = len(content['images'])
+        return infos, total, total - len(images)
 
-    def _parse(self, ann: dict, image: dict) -> dict:
+    def _parse(self, ann: dict, image: dict, ann_file: str) -> dict:
         """What the data set makes of an annotation."""
-        place = f'{self.dataset.ann_file}: annotation {ann["id"]}:'
+        place = f'{ann_file}: annotation {ann["id"]}:'
         try:
             instance = self.dataset.parse_data_info(
                 dict(raw_ann_info=ann, raw_img_info=image))
@@ -175,43 +267,52 @@ class PoseImageDataset:
                 instance['keypoints_visible'] > 0)
         return instance
 
-    def seed_pipeline(self, seed: int) -> None:
-        """Let random numbers depend on this seed and the image only.
-
-        It holds for all samples from now on, also in worker processes that
-        run already, until it is called again. It governs Python's and
-        numpy's generators, not torch's.
-
-        Args:
-            seed (int): Not negative, below 2**63; another one for every
-                epoch.
-        """
-        self._seed.fill_(seed)
+    def _without_people(self, image: dict) -> dict:
+        """What the data set would make of an image without annotations."""
+        num_keypoints = self.dataset._metainfo['num_keypoints']
+        return dict(
+            img_id=image['img_id'],
+            img_path=image['img_path'],
+            bbox=np.zeros((0, 4), dtype=np.float32),
+            bbox_score=np.zeros(0, dtype=np.float32),
+            keypoints=np.zeros((0, num_keypoints, 2), dtype=np.float32),
+            keypoints_visible=np.zeros((0, num_keypoints), dtype=np.float32),
+            area=np.zeros(0, dtype=np.float32),
+            category_id=np.zeros(0, dtype=int),
+            num_keypoints=[],
+            iscrowd=[],
+            segmentation=[],
+            invalid_segs=[],
+            id=[],
+            raw_ann_info=[])
 
     def get_data_info(self, idx: int) -> dict:
         """Annotations of an image before the pipeline, see MMEngine."""
+        self.full_init()
         return self.dataset.get_data_info(idx)
 
     def __getitem__(self, idx: int) -> dict:
-        seed = self._seed.item()
-        if seed < 0:
-            return self.dataset[idx]
-        with _seeded(seed, idx):
-            return self.dataset[idx]
+        self.full_init()
+        return self.dataset[idx]
 
     def __len__(self) -> int:
+        self.full_init()
         return len(self.dataset)
 
 
-@contextmanager
-def _seeded(*entropy: int):
-    """Seed Python's and numpy's generators, and restore them afterwards."""
-    states = random.getstate(), np.random.get_state()
-    seeds = np.random.SeedSequence(entropy).generate_state(2)
-    random.seed(int(seeds[0]))
-    np.random.seed(seeds[1])
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
+def _reasons_to_leave_out(info: dict) -> List[str]:
+    """For each annotation of an image, why nobody trains on it, or ''."""
+    size = info['stated_size']
+    # Width and height are swapped in CrowdPose's own files.
+    return [
+        reason_to_leave_out(ann, labeled, size)
+        and reason_to_leave_out(ann, labeled, size[::-1])
+        for ann, labeled in zip(info['raw_ann_info'] or [],
+                                info.get('num_keypoints', []))
+    ]
+
+
+def _list_counts(reasons: Counter) -> str:
+    """E.g. '3 crowd regions, 2 people without a labeled keypoint'."""
+    return ', '.join(f'{count} {what}' for what, count in reasons.items()
+                     if count)

@@ -1,12 +1,10 @@
 """Images of one size for every batch, as real-time models take them."""
-from typing import Sequence, Tuple, Union
+from typing import Sequence, Union
 
-import mmcv
-import numpy as np
 from mmcv.transforms import BaseTransform
 from mmpose.registry import TRANSFORMS
 
-from .transforms import _show_region
+from .results import resize_to
 
 
 @TRANSFORMS.register_module()
@@ -34,27 +32,3 @@ class PoseFixedResize(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Resize one image."""
         return resize_to(results, self.size)
-
-
-def resize_to(results: dict, size: Tuple[int, int]) -> dict:
-    """Resize an image and the people in it.
-
-    Args:
-        results (dict): What transforms hand on.
-        size (tuple[int]): Width and height in pixels.
-
-    Returns:
-        dict: The same results.
-    """
-    height, width = results['img_shape'][:2]
-    if size != (width, height):
-        results['img'] = mmcv.imresize(results['img'], size, backend='pillow')
-    results['img_shape'] = size[::-1]
-    ratio = np.array(size) / (width, height)
-    for key, factor in (('keypoints', ratio), ('bbox', np.tile(ratio, 2)),
-                        ('area', ratio.prod())):
-        if key in results:
-            results[key] = (results[key] * factor).astype(np.float32)
-    _show_region(results)
-    results['input_size'] = np.array(size, dtype=np.float32)
-    return results

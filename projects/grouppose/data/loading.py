@@ -3,16 +3,17 @@ as an image viewer shows them anywhere else."""
 import io
 import struct
 import zlib
-from typing import Sequence
+from typing import Optional, Sequence
 
 import cv2
+import mmcv
 import numpy as np
-from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
 from mmpose.datasets.transforms import LoadImage
 from mmpose.registry import TRANSFORMS
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+JPEG = b'\xff\xd8'  # what such files start with
 ORIENTATION = 0x0112  # EXIF tag; from 5 on, width and height trade places
 # What Pillow raises for files that are broken in one way or another.
 BROKEN = (OSError, EOFError, IndexError, SyntaxError, TypeError, ValueError,
@@ -24,7 +25,8 @@ class LoadPoseImage(LoadImage):
     """MMPose's ``LoadImage`` with one clear error for a bad file.
 
     Images of a data set are decoded to BGR without following their EXIF
-    orientation, as the annotations of COCO want. If the annotation file says
+    orientation, as the annotations of COCO want. Transparent parts show
+    white paper, here as everywhere. If the annotation file says
     another size than the image has, its keypoints are those of another
     version of the image, and it is refused; width and height may be swapped,
     as they are in CrowdPose's own files. Other images, which an
@@ -57,29 +59,60 @@ class LoadPoseImage(LoadImage):
         results['img'] = _three_channels(results['img'])
         return super().transform(results)
 
-    def _load_annotated(self, results: dict) -> dict:
-        path = results['img_path']
+    def _load_annotated(self, results: dict) -> Optional[dict]:
+        """Load an image of a data set."""
         try:
-            # Not that of LoadImage, which makes all errors look the same.
-            results = LoadImageFromFile.transform(self, results)
+            img = self._read(results['img_path'])
+        except (OSError, ValueError):
+            if self.ignore_empty:
+                return None
+            raise
+        results['img'] = img.astype(np.float32) if self.to_float32 else img
+        results['img_shape'] = results['ori_shape'] = img.shape[:2]
+        self._check_size(results)
+        return results
+
+    def _read(self, path: str) -> np.ndarray:
+        # Not by LoadImage, which makes all errors look the same.
+        try:
+            content = fileio.get(path, self.backend_args)
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f'{path}: image not found. Check `data_root` and '
                 '`data_prefix` of the data set, or remove the image from '
                 'the annotation file.') from error
-        except (AssertionError, cv2.error, UnidentifiedImageError) as error:
-            raise ValueError(
-                f'{path}: cannot be decoded as an image. Replace the file, '
-                'convert it to JPEG or PNG, or remove the image from the '
-                'annotation file.') from error
         except OSError as error:
             raise OSError(
                 f'{path}: cannot be read as an image '
                 f'({error.strerror or error}). Check `data_prefix` of the '
                 'data set and `file_name` in the annotation file.') from error
-        if results is not None:  # ignore_empty
-            self._check_size(results)
-        return results
+        img = self._decode(content)
+        if img is None:
+            raise ValueError(
+                f'{path}: cannot be decoded as an image. Replace the file, '
+                'convert it to JPEG or PNG, or remove the image from the '
+                'annotation file.')
+        return img
+
+    def _decode(self, content: bytes) -> Optional[np.ndarray]:
+        """Pixels of an image file, None if it is broken."""
+        image = None
+        if self.color_type in ('color', 'color_ignore_orientation'):
+            image = _open_transparent(content)
+        if image is None:
+            try:
+                return mmcv.imfrombytes(
+                    content,
+                    flag=self.color_type,
+                    backend=self.imdecode_backend)
+            except (cv2.error, OSError):
+                return None
+        try:
+            if self.color_type == 'color':
+                image = ImageOps.exif_transpose(image)
+            return _to_bgr(image)
+        except BROKEN:
+            return None
 
     def _check_size(self, results: dict) -> None:
         """Refuse another version of the image than was annotated."""
@@ -126,11 +159,7 @@ def _is_sideways(content: bytes) -> bool:
 
 
 def read_image(path: str, backend_args: dict = None) -> np.ndarray:
-    """Read an image as a viewer shows it.
-
-    It is turned and mirrored as its EXIF orientation says. Transparent parts
-    show white paper. 16 bits a channel are scaled to 8. Of an animation, the
-    first picture is read.
+    """Read an image as a viewer shows it, see :func:`decode_image`.
 
     Args:
         path (str): File or URL.
@@ -144,22 +173,55 @@ def read_image(path: str, backend_args: dict = None) -> np.ndarray:
         OSError: If it cannot be read.
         ValueError: If it cannot be decoded.
     """
-    content = fileio.get(path, backend_args)
+    return decode_image(fileio.get(path, backend_args), path)
+
+
+def decode_image(content: bytes, name: str) -> np.ndarray:
+    """Decode an image file as a viewer shows it.
+
+    It is turned and mirrored as its EXIF orientation says. Transparent parts
+    show white paper. 16 bits a channel are scaled to 8. Of an animation, the
+    first picture is read.
+
+    Args:
+        content (bytes): Of the file.
+        name (str): Of the file, for the message.
+
+    Returns:
+        np.ndarray: BGR, uint8, (H, W, 3).
+
+    Raises:
+        ValueError: If it cannot be decoded.
+    """
     try:
         with Image.open(io.BytesIO(content)) as image:
-            rgb = _to_rgb(ImageOps.exif_transpose(image))
+            return _to_bgr(ImageOps.exif_transpose(image))
     except BROKEN as error:
         # The message of this one names an object in memory.
         unknown = isinstance(error, UnidentifiedImageError)
         reason = 'unknown format' if unknown else error
         raise ValueError(
-            f'{path}: cannot be decoded as an image ({reason}). Replace the '
+            f'{name}: cannot be decoded as an image ({reason}). Replace the '
             'file, or convert it to JPEG or PNG.') from error
-    return np.ascontiguousarray(np.asarray(rgb)[..., ::-1])
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image of any mode."""
+def _open_transparent(content: bytes) -> Optional[Image.Image]:
+    """Open an image file that may have transparent parts; None for others."""
+    if content[:2] == JPEG:  # nearly all files
+        return None
+    try:
+        image = Image.open(io.BytesIO(content))
+    except BROKEN:  # OpenCV reads some files that Pillow does not
+        return None
+    return image if _is_transparent(image) else None
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    return image.mode[-1] in 'Aa' or 'transparency' in image.info
+
+
+def _to_bgr(image: Image.Image) -> np.ndarray:
+    """Pixels of an image of any mode, uint8, (H, W, 3)."""
     if image.mode == 'F':
         raise ValueError('floating-point pixels have no defined white')
     if image.mode.startswith('I'):
@@ -167,11 +229,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         if values.min() < 0 or values.max() >= 2**16:
             raise ValueError('more than 16 bits a pixel')
         image = Image.fromarray((values >> 8).astype(np.uint8))
-    if image.mode[-1] in 'Aa' or 'transparency' in image.info:
+    if _is_transparent(image):
         image = image.convert('RGBA')
         paper = Image.new('RGBA', image.size, 'white')
         image = Image.alpha_composite(paper, image)
-    return image.convert('RGB')
+    return np.ascontiguousarray(np.asarray(image.convert('RGB'))[..., ::-1])
 
 
 def _three_channels(img: np.ndarray) -> np.ndarray:

@@ -6,8 +6,8 @@ from mmcv.transforms import BaseTransform, Compose
 from mmengine.config import ConfigDict
 from mmpose.registry import TRANSFORMS
 
-from .transforms import PoseInstanceFilter, PoseResize
-from .zoom_out import move_people
+from .results import INSTANCE_KEYS, move_people
+from .transforms import PoseResize
 
 
 @TRANSFORMS.register_module()
@@ -72,7 +72,7 @@ class PoseMosaic(BaseTransform):
 def _unite_people(parts: Sequence[dict]) -> dict:
     """The values for each person of all images, one image after another."""
     people = {}
-    for key in PoseInstanceFilter.instance_keys:
+    for key in INSTANCE_KEYS:
         if all(key in part for part in parts):
             values = [part[key] for part in parts]
             people[key] = np.concatenate(values) if isinstance(

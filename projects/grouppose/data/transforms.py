@@ -8,11 +8,13 @@ rounding, in what a crop does to joints outside, and do not scale ``area``.
 from typing import List, Optional, Sequence, Tuple, Union
 
 import cv2
-import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmpose.registry import TRANSFORMS
+
+from .annotations import reason_to_leave_out
+from .results import image_size, keep_instances, resize_to, show_region
 
 LONGEST = 20000  # pixels of a side after PoseResize without a limit
 
@@ -24,40 +26,43 @@ class PoseInstanceFilter(BaseTransform):
     Drops crowd regions, instances without labeled keypoints and those whose
     box is empty within the image. Boxes are read again from the annotations
     and clipped to [0, w] x [0, h] (MMPose clips one pixel earlier). An
-    instance without an annotated area gets that of its clipped box, which is
-    what the official program does for CrowdPose.
+    instance without an annotated area gets that of its clipped box, or a
+    share of it.
 
     Required keys: ``raw_ann_info``, ``img_shape``. Use it in training only:
     the metric needs all annotations.
+
+    Args:
+        box_share (float): Share of the box that is the area of an instance
+            without an annotated one. Defaults to 1, that of the official
+            Group Pose for CrowdPose; DETRPose and COCO's evaluation take
+            0.53.
     """
 
-    # Values for each instance; other keys belong to the image.
-    instance_keys = ('bbox', 'bbox_score', 'keypoints', 'keypoints_visible',
-                     'area', 'num_keypoints', 'iscrowd', 'id', 'category_id',
-                     'raw_ann_info')
+    def __init__(self, box_share: float = 1.0):
+        self.box_share = box_share
 
     def transform(self, results: dict) -> dict:
         """Filter the instances of one image."""
         annotations = results.get('raw_ann_info')
         if not annotations:
             return results
-        height, width = results['img_shape']
+        height, width = image_size(results)
         xywh = np.array([ann['bbox'] for ann in annotations], dtype=np.float64)
         corners = np.stack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1)
         corners = corners.clip(0, (width, height))
         size = corners[:, 1] - corners[:, 0]
         results['bbox'] = corners.reshape(-1, 4).astype(np.float32)
+        from_box = self.box_share * size.prod(1)
         results['area'] = np.array([
-            ann.get('area', box) for ann, box in zip(annotations, size.prod(1))
+            ann.get('area', area) for ann, area in zip(annotations, from_box)
         ],
                                    dtype=np.float32)
 
-        keep = (size > 0).all(1)
-        keep &= [not ann.get('iscrowd', 0) for ann in annotations]
-        keep &= np.array(results['num_keypoints']) > 0
-        for key in self.instance_keys:
-            if key in results:
-                results[key] = _select(results[key], keep)
+        keep_instances(results, [
+            not reason_to_leave_out(ann, labeled, (width, height))
+            for ann, labeled in zip(annotations, results['num_keypoints'])
+        ])
         # Flat lists over all instances, which cannot be filtered.
         for key in ('segmentation', 'invalid_segs'):
             results.pop(key, None)
@@ -89,11 +94,11 @@ class PoseRandomFlip(BaseTransform):
         if not results['flip']:
             return results
         results['flip_direction'] = 'horizontal'
-        width = results['img_shape'][1]
+        width = image_size(results)[1]
         # A copy: out of a view, Pillow's resize reads pixel by pixel.
         results['img'] = cv2.flip(results['img'], 1)
         if 'keypoints' in results:
-            order = results['flip_indices']
+            order = self._flip_indices(results)
             keypoints = results['keypoints'][:, order].copy()
             keypoints[..., 0] = width - 1 - keypoints[..., 0]
             results['keypoints'] = keypoints
@@ -103,6 +108,22 @@ class PoseRandomFlip(BaseTransform):
             x1, y1, x2, y2 = results['bbox'].T
             results['bbox'] = np.stack([width - x2, y1, width - x1, y2], 1)
         return results
+
+    @staticmethod
+    def _flip_indices(results: dict) -> List[int]:
+        """Where each keypoint is taken from, if that is known."""
+        order, count = results['flip_indices'], results['keypoints'].shape[1]
+        if len(order) == count and None not in order:
+            return order
+        problem = f'are for {len(order)} of {count} keypoints'
+        if len(order) == count:
+            problem = 'lack the mirror image of keypoint ' \
+                f'{list(order).index(None)}'
+        raise ValueError(
+            f'{results.get("img_path")}: `flip_indices` {problem}. Where '
+            'KeypointConverter changes the keypoints, put PoseRandomFlip '
+            'before it, or the converter into `pipeline` of a part of '
+            'CombinedDataset, whose `metainfo` describes the result.')
 
 
 @TRANSFORMS.register_module()
@@ -145,26 +166,9 @@ class PoseResize(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Resize one image."""
-        height, width = results['img_shape']
+        height, width = image_size(results)
         new_size = resized_size((width, height), self._choose(), self.max_size)
-        if new_size != (width, height):
-            results['img'] = mmcv.imresize(
-                results['img'], new_size, backend='pillow')
-        results['img_shape'] = new_size[::-1]
-
-        ratio = np.array(new_size) / (width, height)
-        if 'keypoints' in results:
-            results['keypoints'] = (results['keypoints'] * ratio).astype(
-                np.float32)
-        if 'bbox' in results:
-            results['bbox'] = (results['bbox'] * np.tile(ratio, 2)).astype(
-                np.float32)
-        if 'area' in results:
-            results['area'] = (results['area'] * ratio.prod()).astype(
-                np.float32)
-        _show_region(results)
-        results['input_size'] = np.array(new_size, dtype=np.float32)
-        return results
+        return resize_to(results, new_size)
 
 
 @TRANSFORMS.register_module()
@@ -204,12 +208,12 @@ class PoseRandomCrop(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Crop one image."""
-        height, width = results['img_shape']
+        height, width = image_size(results)
         top, left, h, w = self._choose(height, width)
         crop = results['img'][top:top + h, left:left + w]
         results['img'] = np.ascontiguousarray(crop)
         results['img_shape'] = (h, w)
-        _show_region(results)
+        show_region(results)
         pixel = results['input_scale'] / (width, height)
         results['input_center'] = (
             results['input_center'] - results['input_scale'] / 2 + pixel *
@@ -226,10 +230,7 @@ class PoseRandomCrop(BaseTransform):
             results['bbox'] = boxes
             sizes = boxes[:, 2:] - boxes[:, :2]
             results['area'] = sizes.prod(1)
-            keep = (sizes > 0).all(1)
-            for key in PoseInstanceFilter.instance_keys:
-                if key in results:
-                    results[key] = _select(results[key], keep)
+            keep_instances(results, (sizes > 0).all(1))
         return results
 
 
@@ -258,19 +259,3 @@ def resized_size(size: Tuple[int, int],
     if width < height:
         return short_side, int(short_side * height / width)
     return int(short_side * width / height), short_side
-
-
-def _show_region(results: dict) -> None:
-    """Record that the input shows the whole image, unless it is recorded
-    already."""
-    if 'input_scale' not in results:
-        height, width = results['ori_shape'][:2]
-        results['input_scale'] = np.array((width, height), dtype=np.float32)
-        results['input_center'] = results['input_scale'] / 2
-
-
-def _select(values: Union[np.ndarray, List], keep: np.ndarray):
-    """The entries of an array or list for which ``keep`` is true."""
-    if isinstance(values, np.ndarray):
-        return values[keep]
-    return [value for value, kept in zip(values, keep) if kept]

@@ -1,13 +1,11 @@
 """People made smaller: the image on a larger, black canvas."""
-from typing import Tuple
-
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmpose.registry import TRANSFORMS
 
-from .transforms import _show_region
+from .results import image_size, move_people, show_region
 
 
 @TRANSFORMS.register_module()
@@ -39,7 +37,7 @@ class PoseZoomOut(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Zoom out of one image."""
-        height, width = results['img_shape'][:2]
+        height, width = image_size(results)
         ratio = self._choose()
         left, top = int((ratio - 1) * width), int((ratio - 1) * height)
         results['img'] = cv2.copyMakeBorder(
@@ -48,20 +46,8 @@ class PoseZoomOut(BaseTransform):
         results['img_shape'] = size[::-1]
         move_people(results, (left, top))
         # It shows the same middle of the original image.
-        _show_region(results)
+        show_region(results)
         results['input_scale'] = np.float32(results['input_scale'] * size /
                                             (width, height))
         results['input_size'] = np.array(size, dtype=np.float32)
         return results
-
-
-def move_people(results: dict, offset: Tuple[int, int]) -> None:
-    """Shift keypoints and boxes, in place.
-
-    Args:
-        results (dict): What transforms hand on.
-        offset (tuple[int]): Pixels to the right and down.
-    """
-    for key, shift in (('keypoints', offset), ('bbox', 2 * offset)):
-        if key in results:
-            results[key] = results[key] + np.float32(shift)

@@ -1,12 +1,14 @@
 """A hook that makes a resumed run draw the same augmentations."""
-from typing import List
+import random
+from contextlib import contextmanager
 
 import numpy as np
+import torch
 from mmengine.dist import broadcast_object_list, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner, set_random_seed
 from mmpose.registry import HOOKS
-from torch.utils.data import ConcatDataset
+from torch.utils.data import Dataset
 
 
 @HOOKS.register_module()
@@ -16,56 +18,106 @@ class EpochSeedHook(Hook):
     MMEngine restores weights, optimizer and schedule, but not the state of
     random generators. With this hook a run that was resumed from the end of
     an epoch goes on exactly as if it had not stopped, with a fixed seed or
-    without. What the pipeline draws depends on the seed of the run, the epoch
-    and the image: on neither the number of worker processes, nor whether they
-    live on between epochs, nor the number of GPUs.
+    without. What data set and pipeline draw from Python's and numpy's
+    generators depends on the seed of the run, the epoch and the index of the
+    sample: on neither the number of worker processes, nor whether they live
+    on between epochs, nor the number of GPUs.
 
-    It needs training by epochs on :class:`PoseImageDataset`, or several of
-    them in a ``ConcatDataset``.
+    It works for any data set whose samples are read by their index, e.g.
+    MMPose's ``CombinedDataset``. Before the first epoch it puts a
+    :class:`SeededDataset` around that of the training data loader.
 
     Raises:
-        ValueError: Before training, if it is used for something else.
+        ValueError: Before training, if the run does not train by epochs.
     """
 
+    # after the hooks that change the data loader for an epoch
+    priority = 'LOW'
+
     def before_train(self, runner: Runner) -> None:
-        """Find out what is to be seeded, after a checkpoint was loaded."""
+        """Find the seed of the run, after a checkpoint was loaded."""
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise ValueError(
                 f'EpochSeedHook: {type(runner.train_loop).__name__} does not '
                 'train by epochs. Set by_epoch=True in train_cfg, or take '
                 'the hook out of custom_hooks in the config.')
-        self._datasets = _find_datasets(runner.train_dataloader.dataset)
         # The seed of the first process, should they have different ones.
         seeds = [runner.seed]
         broadcast_object_list(seeds)
         self._seed = seeds[0]
-        # A random seed comes from the checkpoint, after the sampler was made.
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Seed the generators of this process, the sampler and the data."""
+        set_random_seed(self._seed + runner.epoch * get_world_size() +
+                        get_rank())
         loader = runner.train_dataloader
+        if not isinstance(loader.dataset, SeededDataset):
+            # DataLoader refuses an assignment, for the sake of samplers made
+            # for another data set. This one has the same samples.
+            vars(loader)['dataset'] = SeededDataset(loader.dataset)
+        # A random seed comes from the checkpoint, after the sampler was made.
         for sampler in (loader.sampler,
                         getattr(loader.batch_sampler, 'sampler', None)):
             if hasattr(sampler, 'seed'):
                 sampler.seed = self._seed
-
-    def before_train_epoch(self, runner: Runner) -> None:
-        """Seed the generators of this process and the pipelines."""
-        set_random_seed(self._seed + runner.epoch * get_world_size() +
-                        get_rank())
-        seeds = np.random.SeedSequence(
-            (self._seed, runner.epoch)).generate_state(len(self._datasets))
-        for dataset, seed in zip(self._datasets, seeds.tolist()):
-            dataset.seed_pipeline(seed)
+        seed, = np.random.SeedSequence(
+            (self._seed, runner.epoch)).generate_state(1).tolist()
+        loader.dataset.seed_samples(seed)
 
 
-def _find_datasets(dataset) -> List:
-    """The data sets that draw random numbers for a training set."""
-    # Not by type: MMEngine limits the batches of an epoch by a proxy.
-    if hasattr(dataset, 'seed_pipeline'):
-        return [dataset]
-    if isinstance(dataset, ConcatDataset):
-        return sum(map(_find_datasets, dataset.datasets), [])
-    raise ValueError(
-        f'EpochSeedHook: cannot seed the pipeline of {type(dataset).__name__}.'
-        ' It needs PoseImageDataset, or several of them in a ConcatDataset '
-        '(train for more epochs instead of repeating one). Otherwise take the '
-        'hook out of custom_hooks in the config; a resumed run then draws '
-        'other augmentations than an unbroken one.')
+class SeededDataset:
+    """A data set whose random numbers depend on a seed and the sample only.
+
+    All else is that of the wrapped data set, whose attributes are read and
+    set through it.
+
+    Args:
+        dataset (Dataset): Any data set with ``__getitem__`` and ``__len__``.
+    """
+
+    def __init__(self, dataset: Dataset):
+        # In shared memory: worker processes that live on see it change.
+        seed = torch.zeros(1, dtype=torch.long).share_memory_()
+        vars(self).update(_dataset=dataset, _seed=seed)
+
+    def seed_samples(self, seed: int) -> None:
+        """Set the seed of all samples from now on.
+
+        It holds in worker processes that run already, too. It governs
+        Python's and numpy's generators, not torch's.
+
+        Args:
+            seed (int): Not negative, below 2**63; another one for every
+                epoch.
+        """
+        self._seed.fill_(seed)
+
+    def __getitem__(self, idx: int):
+        with _seeded(self._seed.item(), idx):
+            return self._dataset[idx]
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getattr__(self, name: str):
+        # Not __getitems__, by which torch would read samples past the seed.
+        if name.startswith('__'):
+            raise AttributeError(name)
+        return getattr(self._dataset, name)
+
+    def __setattr__(self, name: str, value) -> None:
+        setattr(self._dataset, name, value)
+
+
+@contextmanager
+def _seeded(*entropy: int):
+    """Seed Python's and numpy's generators, and restore them afterwards."""
+    states = random.getstate(), np.random.get_state()
+    seeds = np.random.SeedSequence(entropy).generate_state(2)
+    random.seed(int(seeds[0]))
+    np.random.seed(seeds[1])
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])

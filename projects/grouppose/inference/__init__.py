@@ -7,16 +7,16 @@
 
 ``sample.pred_instances`` then holds numpy arrays, best person first:
 ``keypoints`` (n, K, 2) in pixels of the image and ``bbox_scores`` (n, ).
-``tools/infer.py`` does the same for folders, videos and cameras.
+``tools/infer.py`` does the same for folders, videos, cameras and URLs.
 """
 from ..data.loading import read_image
 from .model import check_keypoints, load_model, predict, read_fitting_weights
 from .results import PictureFiles, PoseDrawer, ResultFile, coco_results
-from .sources import ImageFile, Video, Webcam, find_sources
+from .sources import ImageFile, Stream, Video, Webcam, find_sources
 from .speed import prepare_for_inference
 
 __all__ = [
-    'ImageFile', 'PictureFiles', 'PoseDrawer', 'ResultFile', 'Video', 'Webcam',
-    'check_keypoints', 'coco_results', 'find_sources', 'load_model', 'predict',
-    'prepare_for_inference', 'read_fitting_weights', 'read_image'
+    'ImageFile', 'PictureFiles', 'PoseDrawer', 'ResultFile', 'Stream', 'Video',
+    'Webcam', 'check_keypoints', 'coco_results', 'find_sources', 'load_model',
+    'predict', 'prepare_for_inference', 'read_fitting_weights', 'read_image'
 ]

@@ -67,11 +67,26 @@ def load_model(config: Union[str, Config],
         device = get_device()
     with errors_name(name), executing_nothing():
         model = init_model(config, device=device)
-        model.dataset_meta = load_metainfo(dataset.metainfo)
-        check_keypoints(model, model.dataset_meta)
+        model.dataset_meta = _describe_keypoints(model, config)
         Compose(dataset.pipeline)  # as predict() will
     model.load_state_dict(read_fitting_weights(checkpoint, model, name))
     return prepare_for_inference(model) if prepare else model
+
+
+def _describe_keypoints(model: nn.Module, config: Config) -> dict:
+    """The metainfo of the keypoints that a model predicts."""
+    codec = getattr(getattr(model, 'head', None), 'codec', None)
+    evaluators = config.get('test_evaluator') or []
+    if isinstance(evaluators, dict):
+        evaluators = [evaluators]
+    converted = any(
+        evaluator.get('pred_converter') or evaluator.get('gt_converter')
+        for evaluator in evaluators)
+    if converted and getattr(codec, 'metainfo', None) is not None:
+        return codec.metainfo  # the data set has other keypoints
+    described = load_metainfo(config.test_dataloader.dataset.metainfo)
+    check_keypoints(model, described)
+    return described
 
 
 def check_keypoints(model: nn.Module, dataset_meta: dict) -> None:
@@ -142,6 +157,8 @@ def predict(model: nn.Module,
         numpy arrays, best first: ``keypoints`` in pixels of the image
         (n, K, 2), ``keypoint_scores`` (n, K) and ``bbox_scores`` (n, ).
     """
+    if not len(images):
+        return []
     pipeline = Compose(model.cfg.test_dataloader.dataset.pipeline)
     data = [pipeline(dict(model.dataset_meta, img=image)) for image in images]
     return model.test_step(pseudo_collate(data))

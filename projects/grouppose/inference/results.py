@@ -14,6 +14,7 @@ from mmengine.structures import InstanceData
 from ..data.loading import is_unicode
 from ..visualization import PoseVisualizer, draw_poses
 from .sources import ImageFile, Source
+from .web import file_name, is_url
 
 
 class ResultFile:
@@ -197,7 +198,8 @@ def _output_paths(folder: str, sources: Sequence[Source]) -> dict:
     taken = {_key(source.name) for source in sources}
     paths = {}
     for source in sources:
-        stem, suffix = osp.splitext(osp.basename(source.name))
+        base = file_name if is_url(source.name) else osp.basename
+        stem, suffix = osp.splitext(base(source.name))
         if not isinstance(source, ImageFile):
             suffix = '.mp4'
         elif suffix.lower() not in ('.jpg', '.jpeg'):

@@ -13,6 +13,8 @@ from ..oks import object_keypoint_similarity
 
 # Poses that are less similar than this are not taken for the same person.
 MIN_OKS = 0.5
+# Side of a person of whom the pose does not tell it, as a share of the image.
+ASSUMED_SIDE = 0.3
 
 
 def predict_both_ways(predict: Callable, feats: List[Tuple[Tensor]],
@@ -53,9 +55,9 @@ def predict_both_ways(predict: Callable, feats: List[Tuple[Tensor]],
     straight = predict(feats[0], samples)
     mirrored = predict(feats[1], mirrored_samples)
     return [
-        merge_instances(instances, mirror(others, sample.metainfo),
-                        sigmas) for instances, others, sample in zip(
-                            straight, mirrored, mirrored_samples)
+        merge_instances(instances, mirror(others, flipped.metainfo), sigmas,
+                        sample.metainfo['img_shape']) for instances, others,
+        sample, flipped in zip(straight, mirrored, samples, mirrored_samples)
     ]
 
 
@@ -84,31 +86,32 @@ def mirror(instances: InstanceData, meta: dict) -> InstanceData:
 
 
 def merge_instances(instances: InstanceData, others: InstanceData,
-                    sigmas: Tensor) -> InstanceData:
+                    sigmas: Tensor, img_shape: Tuple[int,
+                                                     int]) -> InstanceData:
     """Average the poses that two predictions of an image agree on.
 
     Each instance has at most one partner: pairs are chosen to maximize the
     sum of OKS times both scores over all pairs of an OKS of at least 0.5.
     The scores keep a confident pose from being paired with a duplicate of
-    its partner. OKS is taken relative to the area of the first pose's box.
-    Keypoints and scores of a pair are averaged. Instances without a partner
-    stay as they are; those of ``others`` are dropped.
+    its partner. OKS is taken relative to the area of the first pose, see
+    :func:`pose_areas`. Keypoints and scores of a pair are averaged. Instances
+    without a partner stay as they are; those of ``others`` are dropped.
 
     Args:
         instances (InstanceData): keypoints in pixels (n, K, 2),
             keypoint_scores (n, K) and bbox_scores (n, ).
         others (InstanceData): The other prediction, in the same pixels.
         sigmas (Tensor): OKS sigmas, (K, ).
+        img_shape (tuple[int]): Height and width of the image in pixels.
 
     Returns:
         InstanceData: n instances, best first.
     """
     keypoints = torch.from_numpy(instances.keypoints)
-    sides = keypoints.amax(1) - keypoints.amin(1)
     oks = object_keypoint_similarity(
         torch.from_numpy(others.keypoints), keypoints[:, None],
         torch.ones_like(keypoints[:, None, :, 0]),
-        sides.prod(1)[:, None], sigmas.cpu()).numpy()
+        pose_areas(keypoints, img_shape)[:, None], sigmas.cpu()).numpy()
     gain = oks * np.outer(instances.bbox_scores, others.bbox_scores)
     gain = np.where(oks >= MIN_OKS, np.nan_to_num(gain), 0)
     rows, columns = linear_sum_assignment(gain, maximize=True)
@@ -121,3 +124,31 @@ def merge_instances(instances: InstanceData, others: InstanceData,
         values[rows] = (values[rows] + others[key][columns]) / 2
         merged.set_field(values, key)
     return merged[np.argsort(-merged.bbox_scores, kind='stable')]
+
+
+def pose_areas(keypoints: Tensor, img_shape: Tuple[int, int]) -> Tensor:
+    """Areas of people, from their poses alone.
+
+    The area is that of the box around the keypoints. One keypoint has no
+    extent, and a straight or collapsed pose has none in some direction,
+    though the person has; OKS relative to no area would be 0 for all but
+    equal poses. So a side of the box is taken to be at least what K keypoints
+    can resolve: a K-th of the side of a person, as far apart as they are if
+    they are spread evenly. A person who cannot be measured is taken for a
+    large one, whose side is 0.3 of that of the image (the geometric mean of
+    its height and width): too small a scale misses partners, too large a one
+    does little harm, as each pose gets one partner at most, the best. In an
+    image of 800 x 1066 pixels, a side is thus at least 277 pixels for one
+    keypoint and 16 for 17 keypoints. Longer sides stay as they are.
+
+    Args:
+        keypoints (Tensor): Pixels, (n, K, 2).
+        img_shape (tuple[int]): Height and width of the image in pixels.
+
+    Returns:
+        Tensor: Square pixels, (n, ).
+    """
+    height, width = img_shape
+    person = ASSUMED_SIDE * (height * width)**0.5
+    sides = keypoints.amax(1) - keypoints.amin(1)
+    return sides.clamp(min=person / keypoints.shape[1]).prod(1)
