@@ -175,6 +175,10 @@ def prepare_processes(parser, cfg):
                      'tools/dist_train.sh or tools/dist_test.sh')
     if os.environ['RANK'] == '0':
         print('No GPU found: connecting the processes over gloo, on the CPU')
+        if cfg.get('sync_bn'):
+            print('Batch norms see the images of each process only: PyTorch '
+                  'has no SyncBatchNorm for CPUs')
+    cfg.sync_bn = None
     cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
     timeout = timedelta(seconds=cfg.env_cfg.dist_cfg.get('timeout', 1800))
     torch.distributed.init_process_group('gloo', timeout=timeout)

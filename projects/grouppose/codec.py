@@ -48,7 +48,7 @@ class OKSKeypointCodec(BaseKeypointCodec):
             number.
     """
 
-    auxiliary_encode_keys = {'area', 'img_shape', 'input_size', 'img'}
+    auxiliary_encode_keys = {'area', 'bbox', 'img_shape', 'input_size', 'img'}
 
     instance_mapping_table = dict(
         bbox='bboxes',
@@ -60,7 +60,8 @@ class OKSKeypointCodec(BaseKeypointCodec):
         labels='labels',
         keypoint_labels='keypoint_labels',
         keypoint_weights='keypoint_weights',
-        area_labels='area_labels')
+        area_labels='area_labels',
+        box_labels='box_labels')
 
     def __init__(self,
                  metainfo: Optional[dict] = None,
@@ -106,6 +107,7 @@ class OKSKeypointCodec(BaseKeypointCodec):
                keypoints_visible: Optional[np.ndarray] = None,
                area: Optional[np.ndarray] = None,
                img_shape: Optional[Tuple[int, int]] = None,
+               bbox: Optional[np.ndarray] = None,
                input_size: Optional[Sequence[float]] = None,
                img: Optional[np.ndarray] = None) -> dict:
         """Turn the poses of an image into training targets.
@@ -119,6 +121,8 @@ class OKSKeypointCodec(BaseKeypointCodec):
                 keypoint is labeled, (n, K). Defaults to all labeled.
             area (np.ndarray): Square pixels of the input image, (n, ).
             img_shape (tuple[int]): Height and width of the input image.
+            bbox (np.ndarray, optional): Corners of the boxes (x1, y1, x2,
+                y2) in pixels of the input image, (n, 4).
             input_size (Sequence[float], optional): Its width and height.
             img (np.ndarray, optional): The input image, (H, W, 3), to be
                 compared with both.
@@ -131,6 +135,8 @@ class OKSKeypointCodec(BaseKeypointCodec):
             - keypoint_labels: normalized coordinates, (m, K, 2)
             - keypoint_weights: 1 where a keypoint is labeled, (m, K)
             - area_labels: normalized areas, (m, )
+            - box_labels: normalized center and size of the boxes, (m, 4), if
+              they are given
 
         Raises:
             ValueError: If the codec has sigmas of another number of
@@ -157,11 +163,16 @@ class OKSKeypointCodec(BaseKeypointCodec):
 
         height, width = img_shape[:2]
         size = np.array([width, height], dtype=np.float32)
-        return dict(
+        labels = dict(
             labels=np.full(people.sum(), self.person_label, dtype=np.int64),
             keypoint_labels=keypoints[people].astype(np.float32) / size,
             keypoint_weights=labeled[people].astype(np.float32),
             area_labels=area[people].astype(np.float32) / (width * height))
+        if bbox is not None:
+            corners = bbox[people].astype(np.float32).reshape(-1, 2, 2) / size
+            labels['box_labels'] = np.concatenate(
+                [corners.mean(1), corners[:, 1] - corners[:, 0]], 1)
+        return labels
 
     def decode(
         self, logits: Tensor, keypoints: Tensor,

@@ -1,5 +1,5 @@
-"""Every config of Group Pose trains and evaluates, on images made up for it
-in the format and layout of its data set."""
+"""Every config of Group Pose and DETRPose trains and evaluates, on images made
+up for it in the format and layout of its data set."""
 import json
 from glob import glob
 from pathlib import Path
@@ -17,7 +17,8 @@ from tests.helpers.models import R50_CONFIG
 pytestmark = pytest.mark.usefixtures('unformatted_configs')
 CONFIGS = {
     Path(path).stem: path
-    for path in sorted(glob('configs/*/grouppose/**/*.py', recursive=True))
+    for method in ('grouppose', 'detrpose')
+    for path in sorted(glob(f'configs/*/{method}/**/*.py', recursive=True))
 }
 # A few real images with their annotation files, by data set.
 SAMPLES = Path('../shared/data/samples').resolve()
@@ -115,6 +116,10 @@ def shrink_transforms(node):
             node.update(short_side=[48, 64], max_size=96)
         elif node.get('type') == 'PoseRandomCrop':
             node.update(min_size=32, max_size=64)
+        elif node.get('type') == 'PoseFixedResize':
+            node.update(size=64)
+        elif node.get('type') == 'PoseMosaic':
+            node.update(short_side=32)
         for child in node.values():
             shrink_transforms(child)
 
@@ -131,6 +136,17 @@ def shrink(cfg, folder):
     backbone.init_cfg = None
     if sum(backbone.get('depths', [0])) > 20:  # Swin-L has 200 M parameters
         backbone.depths = (1, 1, 1, 1)
+    if backbone.type == 'HGNetV2' and len(backbone.out_indices) == 3:
+        backbone.arch = 'b0'  # N is small already
+        cfg.model.neck.update(
+            in_channels=[256, 512, 1024], embed_dims=64, num_blocks=1)
+        cfg.model.head.decoder.num_layers = 2
+        cfg.model.head.decoder.layer_cfg.embed_dims = 64
+    for augment in cfg.model.data_preprocessor.get('batch_augments') or []:
+        augment.sizes = [32, 64]
+    for name in cfg.default_hooks.get('augmentation') or {}:
+        if name != 'type':  # in the only epoch, too
+            cfg.default_hooks.augmentation[name] = (0, 1)
     cfg.model.head.num_queries = 5
     cfg.load_from = None
     cfg.work_dir = str(folder / 'work_dir')

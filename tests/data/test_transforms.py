@@ -182,7 +182,7 @@ def annotation(**changes) -> dict:
     return ann
 
 
-def filter_annotations(annotations: list) -> dict:
+def filter_annotations(annotations: list, **arguments) -> dict:
     count = len(annotations)
     results = make_results(100, 100, people=count)
     results.update(
@@ -190,7 +190,7 @@ def filter_annotations(annotations: list) -> dict:
         num_keypoints=[ann['num_keypoints'] for ann in annotations],
         segmentation=[[0, 0]],
         invalid_segs=[])
-    return PoseInstanceFilter()(results)
+    return PoseInstanceFilter(**arguments)(results)
 
 
 def test_filter_keeps_labeled_people():
@@ -212,6 +212,8 @@ def test_area_falls_back_to_the_box():
     del without['area']
     results = filter_annotations([annotation(), without])
     np.testing.assert_array_equal(results['area'], (500, 10 * 40))
+    results = filter_annotations([annotation(), without], box_share=0.53)
+    np.testing.assert_array_equal(results['area'], np.float32((500, 212)))
 
 
 @pytest.mark.parametrize('size, expected', [

@@ -1,6 +1,7 @@
 """The dict that the transforms of a pipeline hand on: what they share."""
 from typing import Optional, Sequence, Tuple
 
+import mmcv
 import numpy as np
 
 # Values for each instance; other keys belong to the image.
@@ -60,6 +61,45 @@ def check_image_size(img: Optional[np.ndarray],
                 'transform before does not keep image and people in step. Use '
                 'PoseRandomAffine instead of BottomupRandomAffine, PoseResize '
                 'instead of BottomupRandomChoiceResize.')
+
+
+def resize_to(results: dict, size: Tuple[int, int]) -> dict:
+    """Resize the image and the people in it, in place.
+
+    Pixels are resampled by Pillow's bilinear filter, which averages when it
+    shrinks.
+
+    Args:
+        results (dict): What transforms hand on.
+        size (tuple[int]): New width and height in pixels.
+
+    Returns:
+        dict: The same results.
+    """
+    height, width = image_size(results)
+    if size != (width, height):
+        results['img'] = mmcv.imresize(results['img'], size, backend='pillow')
+    results['img_shape'] = size[::-1]
+    ratio = np.array(size) / (width, height)
+    for key, factor in (('keypoints', ratio), ('bbox', np.tile(ratio, 2)),
+                        ('area', ratio.prod())):
+        if key in results:
+            results[key] = (results[key] * factor).astype(np.float32)
+    show_region(results)
+    results['input_size'] = np.array(size, dtype=np.float32)
+    return results
+
+
+def move_people(results: dict, offset: Tuple[int, int]) -> None:
+    """Shift keypoints and boxes, in place.
+
+    Args:
+        results (dict): What transforms hand on.
+        offset (tuple[int]): Pixels to the right and down.
+    """
+    for key, shift in (('keypoints', offset), ('bbox', 2 * offset)):
+        if key in results:
+            results[key] = results[key] + np.float32(shift)
 
 
 def show_region(results: dict) -> None:

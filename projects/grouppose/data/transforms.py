@@ -8,14 +8,13 @@ rounding, in what a crop does to joints outside, and do not scale ``area``.
 from typing import List, Optional, Sequence, Tuple, Union
 
 import cv2
-import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmpose.registry import TRANSFORMS
 
 from .annotations import reason_to_leave_out
-from .results import image_size, keep_instances, show_region
+from .results import image_size, keep_instances, resize_to, show_region
 
 LONGEST = 20000  # pixels of a side after PoseResize without a limit
 
@@ -27,12 +26,21 @@ class PoseInstanceFilter(BaseTransform):
     Drops crowd regions, instances without labeled keypoints and those whose
     box is empty within the image. Boxes are read again from the annotations
     and clipped to [0, w] x [0, h] (MMPose clips one pixel earlier). An
-    instance without an annotated area gets that of its clipped box, which is
-    what the official program does for CrowdPose.
+    instance without an annotated area gets that of its clipped box, or a
+    share of it.
 
     Required keys: ``raw_ann_info``, ``img_shape``. Use it in training only:
     the metric needs all annotations.
+
+    Args:
+        box_share (float): Share of the box that is the area of an instance
+            without an annotated one. Defaults to 1, that of the official
+            Group Pose for CrowdPose; DETRPose and COCO's evaluation take
+            0.53.
     """
+
+    def __init__(self, box_share: float = 1.0):
+        self.box_share = box_share
 
     def transform(self, results: dict) -> dict:
         """Filter the instances of one image."""
@@ -45,8 +53,9 @@ class PoseInstanceFilter(BaseTransform):
         corners = corners.clip(0, (width, height))
         size = corners[:, 1] - corners[:, 0]
         results['bbox'] = corners.reshape(-1, 4).astype(np.float32)
+        from_box = self.box_share * size.prod(1)
         results['area'] = np.array([
-            ann.get('area', box) for ann, box in zip(annotations, size.prod(1))
+            ann.get('area', area) for ann, area in zip(annotations, from_box)
         ],
                                    dtype=np.float32)
 
@@ -159,24 +168,7 @@ class PoseResize(BaseTransform):
         """Resize one image."""
         height, width = image_size(results)
         new_size = resized_size((width, height), self._choose(), self.max_size)
-        if new_size != (width, height):
-            results['img'] = mmcv.imresize(
-                results['img'], new_size, backend='pillow')
-        results['img_shape'] = new_size[::-1]
-
-        ratio = np.array(new_size) / (width, height)
-        if 'keypoints' in results:
-            results['keypoints'] = (results['keypoints'] * ratio).astype(
-                np.float32)
-        if 'bbox' in results:
-            results['bbox'] = (results['bbox'] * np.tile(ratio, 2)).astype(
-                np.float32)
-        if 'area' in results:
-            results['area'] = (results['area'] * ratio.prod()).astype(
-                np.float32)
-        show_region(results)
-        results['input_size'] = np.array(new_size, dtype=np.float32)
-        return results
+        return resize_to(results, new_size)
 
 
 @TRANSFORMS.register_module()

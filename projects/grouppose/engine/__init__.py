@@ -1,14 +1,17 @@
 """How training runs: hooks and optimizer wrappers for MMEngine's runner."""
 from .atomic_checkpoint_hook import AtomicCheckpointHook
+from .augmentation_schedule_hook import AugmentationScheduleHook
 from .bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .epoch_seed_hook import EpochSeedHook
 from .fit_check_hook import FitCheckHook, check_evaluators
 from .gradient_guard_hook import GradientGuardHook
 from .input_visualization_hook import InputVisualizationHook
+from .update_ema_hook import UpdateEMAHook
 from .validation_pictures_hook import ValidationPicturesHook
 
 __all__ = [
-    'AtomicCheckpointHook', 'BFloat16OptimWrapper', 'EpochSeedHook',
-    'FitCheckHook', 'GradientGuardHook', 'InputVisualizationHook',
-    'ValidationPicturesHook', 'check_evaluators'
+    'AtomicCheckpointHook', 'AugmentationScheduleHook', 'BFloat16OptimWrapper',
+    'EpochSeedHook', 'FitCheckHook', 'GradientGuardHook',
+    'InputVisualizationHook', 'UpdateEMAHook', 'ValidationPicturesHook',
+    'check_evaluators'
 ]

@@ -8,11 +8,17 @@ from .costs import FocalCost, KeypointL1Cost, KeypointOKSCost
 from .criterion import SetCriterion
 from .decoder import GroupPoseDecoder
 from .decoder_layer import GroupAttentionDecoderLayer
+from .denoising import OKSDenoisingQueries, ReleasedDenoisingQueries
+from .detrpose_decoder import DETRPoseDecoder
+from .detrpose_layer import DETRPoseDecoderLayer
 from .encoder import DeformableEncoder
 from .head import GroupPoseHead
-from .losses import KeypointL1Loss, KeypointOKSLoss, QueryFocalLoss
-from .matcher import KeypointQueryMatcher
-from .query_selection import PoseQuerySelection
+from .hgnetv2 import HGNetV2
+from .hybrid_encoder import DFineHybridEncoder
+from .losses import (KeypointL1Loss, KeypointOKSLoss, OKSVarifocalLoss,
+                     QueryFocalLoss)
+from .matcher import KeypointQueryMatcher, UnionMatcher
+from .query_selection import LearnedContentSelection, PoseQuerySelection
 
 # MMPose has these classes but no names for them, which configs need.
 for module in (FrozenBatchNorm2d, PositionEmbeddingSineHW):
@@ -20,8 +26,11 @@ for module in (FrozenBatchNorm2d, PositionEmbeddingSineHW):
         MODELS.register_module(module=module)
 
 __all__ = [
+    'DETRPoseDecoder', 'DETRPoseDecoderLayer', 'DFineHybridEncoder',
     'DeformableEncoder', 'FocalCost', 'GroupAttentionDecoderLayer',
-    'GroupPoseDecoder', 'GroupPoseHead', 'KeypointL1Cost', 'KeypointL1Loss',
-    'KeypointOKSCost', 'KeypointOKSLoss', 'KeypointQueryMatcher',
-    'PoseQuerySelection', 'QueryFocalLoss', 'SetCriterion'
+    'GroupPoseDecoder', 'GroupPoseHead', 'HGNetV2', 'KeypointL1Cost',
+    'KeypointL1Loss', 'KeypointOKSCost', 'KeypointOKSLoss',
+    'KeypointQueryMatcher', 'LearnedContentSelection', 'OKSDenoisingQueries',
+    'OKSVarifocalLoss', 'PoseQuerySelection', 'QueryFocalLoss',
+    'ReleasedDenoisingQueries', 'SetCriterion', 'UnionMatcher'
 ]

@@ -119,18 +119,23 @@ class GroupAttentionDecoderLayer(BaseModule):
         query = query + query_pos
         for groups in self.scheme:
             query = self._attend_in_groups(groups, query, attention_mask)
-        query = query + query_pos
-        # The attention adds its query as residual.
-        attended = self.cross_attn(
-            query.flatten(1, 2),
-            value=memory.features,
-            key_padding_mask=memory.mask,
-            reference_points=reference_points.flatten(1, 2),
-            spatial_shapes=memory.spatial_shapes,
-            level_start_index=memory.level_start_index)
-        query = self.cross_norm(attended).view_as(query)
+        query = self.attend_to_image(query + query_pos, reference_points,
+                                     memory)
+        return self.feed_forward(query)
+
+    def feed_forward(self, query: Tensor) -> Tensor:
+        """Transform each query by itself, (B, N, K + 1, C)."""
         update = self.linear2(self.linear1(query).relu())
         return self.ffn_norm(query + update)
+
+    def attend_to_image(self, query: Tensor, reference_points: Tensor,
+                        memory: Tokens) -> Tensor:
+        """Sample the maps around the reference points, (B, N, K + 1, C)."""
+        attended = self.cross_attn.attend(
+            query.flatten(1,
+                          2), memory.features, reference_points.flatten(1, 2),
+            memory.spatial_shapes, memory.level_start_index, memory.mask)
+        return self.cross_norm(query + attended.view_as(query))
 
     def _attend_in_groups(self, groups: str, query: Tensor,
                           mask: Optional[Tensor]) -> Tensor:

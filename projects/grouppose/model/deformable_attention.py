@@ -45,13 +45,11 @@ class DeformableAttention(MultiScaleDeformableAttention):
         Returns:
             Tensor: Of the dtype of the weights, (B, T, C).
         """
-        dtype = self.output_proj.weight.dtype
-        query = query.to(dtype)
-        value = query if value is None else value.to(dtype)
-        with autocast(device_type=query.device.type, enabled=False):
-            placed = query if query_pos is None else query + query_pos.to(
-                dtype)
-            return query + self.dropout(self.attend(placed, value, **kwargs))
+        query = query.to(self.sampling_offsets.weight.dtype)
+        value = query if value is None else value
+        placed = query if query_pos is None else query + query_pos.to(
+            query.dtype)
+        return query + self.dropout(self.attend(placed, value, **kwargs))
 
     def attend(self,
                query: Tensor,
@@ -65,8 +63,8 @@ class DeformableAttention(MultiScaleDeformableAttention):
         attention weights, without the residual connection.
 
         Args:
-            query (Tensor): (B, T, C).
-            value (Tensor): (B, S, C).
+            query (Tensor): Of any floating dtype, (B, T, C).
+            value (Tensor): Likewise, (B, S, C).
             reference_points (Tensor): Normalized by the size of each level:
                 points (x, y), (B, T, L, 2), with offsets in units of tokens,
                 or boxes (center x and y, width, height), (B, T, L, 4), with
@@ -78,8 +76,16 @@ class DeformableAttention(MultiScaleDeformableAttention):
                 (B, S).
 
         Returns:
-            Tensor: (B, T, C).
+            Tensor: Of the dtype of the weights, (B, T, C).
         """
+        dtype = self.sampling_offsets.weight.dtype
+        with autocast(device_type=query.device.type, enabled=False):
+            return self._attend(
+                query.to(dtype), value.to(dtype), reference_points,
+                spatial_shapes, level_start_index, key_padding_mask)
+
+    def _attend(self, query, value, reference_points, spatial_shapes,
+                level_start_index, key_padding_mask) -> Tensor:
         batch, num_queries, _ = query.shape
         heads = self.num_heads
         samples = (self.num_levels, self.num_points)

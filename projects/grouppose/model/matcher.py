@@ -58,12 +58,15 @@ class Matches:
             processes of a job.
         pose_pairs (Matches, optional): Other pairs for the losses that
             compare poses. Defaults to the same pairs.
+        ignored (Tensor, optional): True for queries that no loss looks at,
+            bool, (B, N). Defaults to none.
     """
     images: Tensor
     queries: Tensor
     people: Tensor
     count: Union[int, Tensor]
     pose_pairs: Optional['Matches'] = None
+    ignored: Optional[Tensor] = None
 
     @property
     def for_poses(self) -> 'Matches':
@@ -160,9 +163,62 @@ class KeypointQueryMatcher:
         # in the loss, where the runner or the gradient scaler handles them.
         cost = torch.nan_to_num(cost, nan=1e8, posinf=1e8, neginf=-1e8)
         pairs = _assign(cost.cpu().numpy(), targets.counts)
-        pairs = torch.from_numpy(pairs).to(logits.device)
-        images, queries, people = pairs.unbind()
-        return Matches(images[0], queries, people, sum(targets.counts))
+        return self.make_matches(pairs, sum(targets.counts), logits.device)
+
+    def make_matches(self, pairs: np.ndarray, count: int,
+                     device: torch.device) -> Matches:
+        """Bring pairs to the device.
+
+        Args:
+            pairs (np.ndarray): Image, query and person of each pair, int64,
+                (3, O, P).
+            count (int): Number of people of the batch.
+            device (torch.device): Where the matches are needed.
+        """
+        images, queries, people = torch.from_numpy(pairs).to(device).unbind()
+        return Matches(images[0], queries, people, count)
+
+
+@TASK_UTILS.register_module()
+class UnionMatcher(KeypointQueryMatcher):
+    """Matcher whose pairs of all output sets together tell the losses of
+    poses what to learn, in every set (DETRPose).
+
+    Of each query, the person counts with whom it is paired in most sets,
+    and of those as often, the pair that comes first. A person may keep
+    several queries.
+
+    Args:
+        costs (Sequence[dict]): See :class:`KeypointQueryMatcher`.
+    """
+
+    def make_matches(self, pairs: np.ndarray, count: int,
+                     device: torch.device) -> Matches:
+        """Bring pairs, and those united, to the device in one copy."""
+        union = _unite(pairs)
+        both = np.concatenate([pairs.reshape(3, -1), union], 1)
+        both = torch.from_numpy(both).to(device)
+        own, united = both.split([pairs[0].size, union.shape[1]], 1)
+        images, queries, people = own.view(pairs.shape).unbind()
+        return Matches(images[0], queries, people, count,
+                       Matches(united[0], *united[1:, None], union.shape[1]))
+
+
+def _unite(pairs: np.ndarray) -> np.ndarray:
+    """The most frequent person of each query over all output sets.
+
+    Args:
+        pairs (np.ndarray): Image, query and person of each pair, int64,
+            (3, O, P).
+
+    Returns:
+        np.ndarray: Image, query and person, int64, (3, U).
+    """
+    distinct, counts = np.unique(
+        pairs.reshape(3, -1), axis=1, return_counts=True)
+    ordered = distinct[:, np.argsort(-counts, kind='stable')]
+    _, first = np.unique(ordered[:2], axis=1, return_index=True)
+    return ordered[:, np.sort(first)]
 
 
 def _assign(cost: np.ndarray, counts: List[int]) -> np.ndarray:

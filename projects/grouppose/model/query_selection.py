@@ -106,3 +106,44 @@ class PoseQuerySelection(BaseModule):
         usable = inside & ~memory.mask
         anchors = torch.log(centers / (1 - centers))
         return anchors.masked_fill(~usable[..., None], float('inf')), usable
+
+
+@MODELS.register_module()
+class LearnedContentSelection(PoseQuerySelection):
+    """Query selection whose instances start from learned content: tokens
+    decide where they are, not what they are (DETRPose).
+
+    QUIRK: the content is learned by rank, so the order of the tokens changes
+    the result. Tokens that are not usable have an anchor all the same.
+
+    Args:
+        num_queries (int): Number of instances N.
+        embed_dims (int): Width C.
+        kwargs: See :class:`PoseQuerySelection`.
+    """
+
+    def __init__(self, num_queries: int, embed_dims: int, **kwargs):
+        super().__init__(
+            num_queries=num_queries, embed_dims=embed_dims, **kwargs)
+        self.content = nn.Embedding(num_queries, embed_dims)
+
+    def init_weights(self) -> None:
+        """The content is drawn from Xavier's uniform distribution."""
+        super().init_weights()
+        self.output.reset_parameters()
+        nn.init.xavier_uniform_(self.content.weight)
+
+    def forward(self, memory: Tokens) -> Selection:
+        """See the base class."""
+        selected = super().forward(memory)
+        batch, count = selected.poses.shape[:2]
+        content = self.content.weight[:count].expand(batch, -1, -1)
+        return selected._replace(content=content)
+
+    @staticmethod
+    def token_anchors(memory: Tokens) -> Tuple[Tensor, Tensor]:
+        """See the base class; all anchors are finite."""
+        centers = memory.centers()
+        inside = ((centers > 0.01) & (centers < 0.99)).all(-1)
+        anchors = torch.log(centers / (1 - centers))
+        return anchors, inside & ~memory.mask

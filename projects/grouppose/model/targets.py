@@ -1,6 +1,6 @@
 """Training targets of a batch: the labels of its data samples, stacked once
 per step for matching costs, losses and log."""
-from typing import List, NamedTuple
+from typing import List, NamedTuple, Optional
 
 from mmpose.utils.typing import SampleList
 from torch import Tensor
@@ -19,6 +19,8 @@ class PoseTargets(NamedTuple):
         sigmas (Tensor): OKS sigmas of the keypoints, float32, (K, ).
         counts (list[int]): Number of people of each image; the entries of
             the tensors behind it are padding.
+        boxes (Tensor, optional): Normalized center and size of each person's
+            box, float32, (B, T, 4), where the pipeline has them.
     """
     labels: Tensor
     keypoints: Tensor
@@ -26,6 +28,7 @@ class PoseTargets(NamedTuple):
     areas: Tensor
     sigmas: Tensor
     counts: List[int]
+    boxes: Optional[Tensor] = None
 
 
 def stack_targets(batch_data_samples: SampleList,
@@ -68,7 +71,9 @@ def stack_targets(batch_data_samples: SampleList,
         visible=stack('keypoint_weights'),
         areas=stack('area_labels'),
         sigmas=sigmas,
-        counts=[len(label.labels) for label in labels])
+        counts=[len(label.labels) for label in labels],
+        boxes=stack('box_labels') if all('box_labels' in label
+                                         for label in labels) else None)
 
 
 def check_labels(targets: PoseTargets, num_classes: int) -> None:

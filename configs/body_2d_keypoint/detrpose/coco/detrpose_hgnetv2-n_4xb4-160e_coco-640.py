@@ -1,0 +1,15 @@
+_base_ = [
+    '../../../_base_/detrpose_hgnetv2-n.py', '../../../_base_/detrpose_coco.py'
+]
+
+model = dict(head=dict(data_decoder=dict(metainfo=_base_.metainfo)))
+
+# runtime
+train_cfg = dict(max_epochs=160)
+
+# hooks
+default_hooks = dict(augmentation=dict(mosaic=(5, 83), zoom_out=(5, 156)))
+
+# optimizer
+optim_wrapper = dict(
+    paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=1.0))))

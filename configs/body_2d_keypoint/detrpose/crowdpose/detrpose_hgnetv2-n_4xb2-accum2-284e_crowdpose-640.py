@@ -1,0 +1,12 @@
+_base_ = [
+    '../../../_base_/detrpose_hgnetv2-n.py',
+    '../../../_base_/detrpose_crowdpose.py'
+]
+
+model = dict(head=dict(data_decoder=dict(metainfo=_base_.metainfo)))
+
+# runtime
+train_cfg = dict(max_epochs=284)
+
+# hooks
+default_hooks = dict(augmentation=dict(mosaic=(5, 137), zoom_out=(5, 264)))
