@@ -5,7 +5,7 @@ from typing import Dict, Iterable, List, Tuple
 import torch
 from torch import Tensor
 
-from .safe_unpickler import load_weights
+from .safe_unpickler import load_from_file, load_weights
 
 # What DETRPose's published models take: squares of so many pixels.
 DETRPOSE_SIDE = 640
@@ -100,8 +100,9 @@ def load_official(path: str) -> Dict[str, Tensor]:
     """Read the weights of an official checkpoint, executing nothing.
 
     Args:
-        path (str): File written by the official program, or a bare state
-            dict of its model.
+        path (str): File written by an official program, or a bare state dict
+            of its model. Where there are averaged weights (EMA), which
+            DETRPose evaluates, these are read.
 
     Returns:
         dict[str, Tensor]: Weights by official name, on the CPU.
@@ -110,7 +111,7 @@ def load_official(path: str) -> Dict[str, Tensor]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a checkpoint or holds no weights.
     """
-    return load_weights(path, entry='model')
+    return load_weights(path, 'ema.module', 'model')
 
 
 def load_ours(path: str) -> Dict[str, Tensor]:
@@ -118,7 +119,7 @@ def load_ours(path: str) -> Dict[str, Tensor]:
 
     Args, returns and raises: see :func:`load_official`.
     """
-    return load_weights(path, entry='state_dict')
+    return load_weights(path, 'state_dict')
 
 
 def family_of(names: Iterable[str]) -> str:
@@ -205,6 +206,23 @@ def to_official(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
     return official
 
 
+def take_constants(official: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    """The entries of official weights that ours do without."""
+    if family_of(official) != 'detrpose':
+        return {}
+    names = detrpose_constants(official)
+    return {name: official[name] for name in names if name in official}
+
+
+def load_constants(path: str) -> Dict[str, Tensor]:
+    """What :func:`take_constants` found before a file was converted, if it
+    says so."""
+    content = load_from_file(path, 'cpu')
+    meta = content.get('meta') if isinstance(content, dict) else None
+    kept = meta.get('official_constants') if isinstance(meta, dict) else None
+    return kept if isinstance(kept, dict) else {}
+
+
 def detrpose_constants(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
     """Entries of DETRPose's files that follow from the others.
 
@@ -216,8 +234,9 @@ def detrpose_constants(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
         they are not usable (1, S, 1), and the wavelengths of the sine
         embedding (C / 2, ).
     """
-    levels = sum(name.startswith('encoder.input_proj.') and
-                 name.endswith('.conv.weight') for name in weights)
+    levels = sum(
+        name.startswith('encoder.input_proj.')
+        and name.endswith('.conv.weight') for name in weights)
     width = weights['transformer.instance_embedding.weight'].shape[1]
     centers = []
     for level in range(levels):
@@ -229,12 +248,10 @@ def detrpose_constants(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
     usable = ((anchors > 0.01) & (anchors < 0.99)).all(-1, keepdim=True)
     channel = torch.arange(width // 2, dtype=torch.float32)
     return {
-        'transformer.anchors':
-        torch.log(anchors / (1 - anchors)),
+        'transformer.anchors': torch.log(anchors / (1 - anchors)),
         'transformer.valid_mask':  # QUIRK: true where not valid
         ~usable,
-        'transformer.decoder.dim_t':
-        10000**(2 * (channel // 2) / (width // 2))
+        'transformer.decoder.dim_t': 10000**(2 * (channel // 2) / (width // 2))
     }
 
 
