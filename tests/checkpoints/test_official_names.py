@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 
 from projects.grouppose.checkpoints import official_names
+from tests.helpers.detrpose import detrpose_state_dict
 from tests.helpers.models import R50_CONFIG
 from tests.helpers.stand_in import cut_keypoints, official_state_dict
 from tests.helpers.tool_runs import run_tool
@@ -168,7 +169,8 @@ def test_tools_convert_there_and_back(tmp_path, official, model, capsys):
     model.load_state_dict(written['state_dict'], strict=True)
 
     mmpose_to_official.convert(str(ours), str(tmp_path / 'back.pth'))
-    assert '662 entries, of which 48 are stored twice' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert '662 entries, of which 48 are stored twice' in printed
     back = torch.load(tmp_path / 'back.pth', weights_only=True)
     assert back.keys() == {'model'}
     assert back['model'].keys() == official.keys()
@@ -198,3 +200,44 @@ def test_reverse_tool_refuses_other_weights(tmp_path, model):
     assert 'head.level_embed  missing' in str(error.value)
     assert 'ema.weight        unknown' in str(error.value)
     assert sorted(os.listdir(tmp_path)) == ['ours.pth']
+
+
+@pytest.mark.parametrize('averaged', [True, False])
+def test_detrpose_there_and_back(tmp_path, averaged):
+    """With averaged weights inside and without; every entry accounted for,
+    the config chosen by the content, bit for bit back."""
+    official = detrpose_state_dict('n')
+    other = {name: torch.zeros_like(value) for name, value in official.items()}
+    ema = dict(module=official, updates=7) if averaged else None
+    content = dict(
+        model=other if averaged else official,
+        ema=ema,
+        args=argparse.Namespace(amp=True),
+        epoch=3)
+    torch.save(content, tmp_path / 'official.pth')
+    code, out, err = run_tool('model_converters/official_to_mmpose.py',
+                              tmp_path / 'official.pth', tmp_path / 'ours.pth')
+    assert code == 0, err
+    assert 'detrpose/coco/detrpose_hgnetv2-n_4xb4-160e_coco-640.py' in out
+    assert '652 entries, of which 3 are stored twice or follow' in out
+    mmpose_to_official.convert(
+        str(tmp_path / 'ours.pth'), str(tmp_path / 'back.pth'))
+    back = torch.load(tmp_path / 'back.pth')['model']
+    assert back.keys() == official.keys()
+    for name, value in official.items():
+        assert value.dtype == back[name].dtype
+        assert torch.equal(value, back[name]), name
+
+
+@pytest.mark.parametrize('size', ['s', 'm', 'l', 'x'])
+def test_config_of_detrpose_by_its_content(size):
+    weights = official_names.from_official(detrpose_state_dict(size))
+    path = conversion.choose_config('a', weights)
+    assert f'detrpose_hgnetv2-{size}_' in path and '_coco-640' in path
+
+
+def test_constants_that_do_not_follow_from_the_weights():
+    weights = detrpose_state_dict('n')
+    weights['transformer.anchors'] = weights['transformer.anchors'] + 0.1
+    with pytest.raises(ValueError, match='transformer.anchors.*640'):
+        official_names.from_official(weights)
