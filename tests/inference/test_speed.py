@@ -74,6 +74,32 @@ def test_without_onednn_layers_stay(model, monkeypatch):
     assert not any(isinstance(m, OneDNNLinear) for m in model.modules())
 
 
+class Deployable(nn.Module):
+    """Keeps a record of what it is asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(1, 1)
+        self.calls = 0
+
+    def switch_to_deploy(self, test_cfg=None):
+        self.calls += 1
+
+
+class DeployableForASize(Deployable):
+
+    def switch_to_deploy(self, test_cfg):
+        super().switch_to_deploy()
+
+
+def test_modules_take_their_deploy_form(model):
+    """All but those which want to know the size of the images."""
+    model.deployable = nn.Sequential(Deployable(), DeployableForASize())
+    assert hasattr(model, 'switch_to_deploy')  # which would call both
+    prepare_for_inference(model)
+    assert [module.calls for module in model.deployable] == [1, 0]
+
+
 def test_predictions_stay(model):
     batch = make_batch([(64, 96), (96, 64)], [1, 1])
     with torch.no_grad():

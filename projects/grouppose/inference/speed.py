@@ -1,9 +1,11 @@
 """A model rewritten to take less time for the same results, for inference
 only."""
+from inspect import signature
 from typing import Callable
 
 import torch
 from mmcv.cnn import fuse_conv_bn
+from mmpose.models.pose_estimators.base import BasePoseEstimator
 from mmpose.models.utils import FrozenBatchNorm2d
 from torch import Tensor, nn
 
@@ -11,9 +13,10 @@ from torch import Tensor, nn
 def prepare_for_inference(model: nn.Module) -> nn.Module:
     """Rewrite a model in place so that it computes the same in less time.
 
-    Folds batch norms into convolutions and, on a CPU, takes oneDNN's paths.
-    Results agree to about 1e-6 of their size. The weights are no longer those
-    of the config: do not train or save the model.
+    Lets modules take their deploy form, folds batch norms into convolutions
+    and, on a CPU, takes oneDNN's paths. Results agree to about 1e-6 of their
+    size. The weights are no longer those of the config: do not train or save
+    the model.
 
     Args:
         model (nn.Module): Any model, on the device where it will run.
@@ -21,11 +24,28 @@ def prepare_for_inference(model: nn.Module) -> nn.Module:
     Returns:
         nn.Module: The same model, in evaluation mode.
     """
-    fold_batch_norms(model.eval())
+    switch_to_deploy(model.eval())
+    fold_batch_norms(model)
     if next(model.parameters()).device.type == 'cpu':
         put_channels_last(model)
         use_onednn(model)
     return model
+
+
+def switch_to_deploy(model: nn.Module) -> None:
+    """Let modules take their deploy form, e.g. merge parallel convolutions.
+
+    Their method for it, ``switch_to_deploy``, is a convention of MMPose and
+    mmpretrain. One that needs an argument ties the module to one size of
+    images and is not called, nor is a pose estimator's, which calls all.
+    """
+    for module in list(model.modules()):
+        switch = getattr(module, 'switch_to_deploy', None)
+        if switch is None or isinstance(module, BasePoseEstimator):
+            continue
+        parameters = signature(switch).parameters.values()
+        if all(p.default is not p.empty for p in parameters):
+            switch()
 
 
 def fold_batch_norms(model: nn.Module) -> None:
