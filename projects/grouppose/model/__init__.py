@@ -1,9 +1,12 @@
-"""The model: query selection, decoder, matching and losses, and the head."""
+"""The model: backbone, neck, query selection, decoder, matching and losses,
+and the head."""
 from mmpose.models.utils import FrozenBatchNorm2d
 from mmpose.registry import MODELS
 
 from .decoder import GroupAttentionDecoderLayer, GroupPoseDecoder
 from .head import GroupPoseHead
+from .hgnetv2 import HGNetV2
+from .hybrid_encoder import DFineHybridEncoder
 from .losses import KeypointL1Loss, KeypointOKSLoss
 from .matcher import (FocalCost, KeypointL1Cost, KeypointOKSCost,
                       KeypointQueryMatcher)
@@ -14,7 +17,8 @@ if 'FrozenBatchNorm2d' not in MODELS:
     MODELS.register_module(module=FrozenBatchNorm2d)
 
 __all__ = [
-    'FocalCost', 'GroupAttentionDecoderLayer', 'GroupPoseDecoder',
-    'GroupPoseHead', 'KeypointL1Cost', 'KeypointL1Loss', 'KeypointOKSCost',
-    'KeypointOKSLoss', 'KeypointQueryMatcher', 'PoseQuerySelection'
+    'DFineHybridEncoder', 'FocalCost', 'GroupAttentionDecoderLayer',
+    'GroupPoseDecoder', 'GroupPoseHead', 'HGNetV2', 'KeypointL1Cost',
+    'KeypointL1Loss', 'KeypointOKSCost', 'KeypointOKSLoss',
+    'KeypointQueryMatcher', 'PoseQuerySelection'
 ]
