@@ -18,7 +18,6 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 from torch import nn
 
-DETRPOSE_DIR = 'configs/body_2d_keypoint/detrpose/'
 # Where golden files are: the small ones in the repository, others beside it.
 FOLDERS = (Path(__file__).parents[1] / 'golden/detrpose',
            Path(__file__).parents[3] / 'shared/golden/detrpose')

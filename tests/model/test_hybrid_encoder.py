@@ -15,6 +15,7 @@ from projects.grouppose.model.hybrid_encoder import RepVGGBlock
 from tests.helpers.detrpose import (SIZES, build_maps, detrpose_state_dict,
                                     golden_file, golden_maps, official_rows,
                                     our_name)
+from tests.helpers.models import compute_losses, make_batch, small_config
 
 CHANNELS = (8, 12, 20)
 WIDTH, NUM_BLOCKS, HEADS = 16, 2, 4
@@ -273,6 +274,37 @@ def test_everything_trains():
         assert parameter.grad.abs().sum() > 0, name
     for name, buffer in neck.named_buffers():
         assert not torch.equal(buffer, before[name]), name
+
+
+def test_as_neck_of_a_model():
+    config = small_config()
+    config.backbone = dict(
+        type='HGNetV2',
+        arch=dict(
+            stem=(8, 8),
+            stages=((8, 8, 1), (8, 8, 1), (8, 12, 1), (8, 20, 1)),
+            num_layers=1,
+            use_lab=True))
+    config.neck = dict(
+        type='DFineHybridEncoder',
+        in_channels=CHANNELS,
+        embed_dims=32,
+        block_channels=8,
+        num_blocks=1)
+    model = MODELS.build(config)
+    model.init_weights()
+    total, _ = compute_losses(model, make_batch([(64, 96), (64, 96)], [1, 0]))
+    total.backward()
+    for part in (model.backbone, model.neck):
+        for name, parameter in part.named_parameters():
+            assert parameter.grad.abs().sum() > 0, name
+    model.eval()
+    images = torch.randn(2, 3, 96, 64)
+    with torch.no_grad():
+        before = model(images, None, mode='tensor')
+        outs = prepare_for_inference(model)(images, None, mode='tensor')
+    torch.testing.assert_close(
+        outs['keypoints'], before['keypoints'], rtol=0, atol=1e-4)
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@ and resuming, without executing anything that they say."""
 import os
 import os.path as osp
 from contextlib import contextmanager
-from typing import Callable, Iterator, Union
+from typing import Callable, Iterator, Optional, Union
 from urllib.parse import urlparse
 
 import torch
@@ -189,6 +189,42 @@ def check_start(path: str, model: nn.Module) -> None:
             f'{path}: does not fit the model of the config '
             f'({_first(problems)}). Give a checkpoint of such a model; '
             'change_keypoints.py gives one other keypoints.')
+
+
+def load_pretrained(module: nn.Module,
+                    checkpoint: str,
+                    prefix: Optional[str] = None) -> None:
+    """Fill a module with weights that fit it exactly.
+
+    MMEngine's initialization by a checkpoint only warns of what does not fit,
+    and executes what the checkpoint says.
+
+    Args:
+        module (nn.Module): The module.
+        checkpoint (str): Address or file.
+        prefix (str, optional): Only entries whose names start so are taken,
+            without it. Defaults to all.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read or does not fit. Counters of batches,
+            which frozen norms do not have, do not matter.
+    """
+    weights = load_weights(osp.expanduser(fetch(checkpoint)), 'state_dict')
+    prefix = prefix or ''
+    weights = {
+        name[len(prefix):]: value
+        for name, value in weights.items() if name.startswith(prefix)
+    }
+    problems = [(prefix + name, what)
+                for name, what in compare_with_model(weights, module)
+                if not name.endswith('.num_batches_tracked')]
+    if problems:
+        raise ValueError(
+            f'{checkpoint}: does not fit the {type(module).__name__} of the '
+            f'config ({_first(problems)}). Give `init_cfg` weights of the '
+            'same architecture.')
+    mmengines.load_state_dict(module, weights)
 
 
 def _first(problems: list) -> str:

@@ -11,12 +11,11 @@ import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
-from mmengine.runner.checkpoint import CheckpointLoader, load_state_dict
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, OptMultiConfig
 from torch import Tensor, nn
 
-from ..checkpoints.official_names import compare_with_model
+from ..checkpoints.mmengine_loading import load_pretrained
 from .gradient_checkpointing import recomputable
 
 # Channels of the stem, inside and out; channels of every stage, inside and
@@ -67,7 +66,9 @@ class HGNetV2(BaseModule):
             statistics and affine maps are not trained.
         with_cp (bool): Save memory at the cost of time, see
             :func:`recomputable`. Defaults to False.
-        init_cfg (dict or list[dict], optional): See :meth:`init_weights`.
+        init_cfg (dict or list[dict], optional): Weights after those of
+            PyTorch: ``dict(type='Pretrained', checkpoint=ADDRESS_OR_FILE)``,
+            with ``prefix='backbone.'`` for the checkpoint of a whole model.
 
     Raises:
         ValueError: If there is no such architecture or stage.
@@ -103,9 +104,12 @@ class HGNetV2(BaseModule):
                     channels, channels, 3, 2, groups=channels, act=False)
             for _ in range(num_blocks):
                 blocks.append(
-                    Block(conv, channels, mid_channels, out_channels,
-                          num_layers, i >= 2,
-                          len(blocks) > 0, with_cp))
+                    Block(
+                        conv, (channels, mid_channels, out_channels),
+                        num_layers,
+                        light=i >= 2,
+                        residual=len(blocks) > 0,
+                        with_cp=with_cp))
                 channels = out_channels
             stage = OrderedDict(
                 downsample=downsample, blocks=nn.Sequential(*blocks))
@@ -129,38 +133,14 @@ class HGNetV2(BaseModule):
         return tuple(outs)
 
     def init_weights(self) -> None:
-        """Do what ``init_cfg`` says.
-
-        A checkpoint, ``dict(type='Pretrained', checkpoint=ADDRESS_OR_FILE)``,
-        with ``prefix='backbone.'`` that of a whole model, must fill the
-        network exactly, where MMEngine would only warn. Counters of batches,
-        which frozen norms do not have, are ignored.
-
-        Raises:
-            ValueError: If the checkpoint does not fill the network.
-        """
+        """Do what ``init_cfg`` says; a checkpoint must fit exactly, see
+        :func:`load_pretrained`."""
         source = self.init_cfg
-        if not isinstance(source, dict) or source['type'] != 'Pretrained':
+        if isinstance(source, dict) and source['type'] == 'Pretrained':
+            load_pretrained(self, source['checkpoint'], source.get('prefix'))
+            self._is_init = True
+        else:
             super().init_weights()
-            return
-        path, prefix = source['checkpoint'], source.get('prefix') or ''
-        weights = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-        weights = weights.get('state_dict', weights)
-        weights = {
-            name[len(prefix):]: value
-            for name, value in weights.items() if name.startswith(prefix)
-        }
-        problems = [(name, what)
-                    for name, what in compare_with_model(weights, self)
-                    if not name.endswith('.num_batches_tracked')]
-        if problems:
-            name, what = problems[0]
-            raise ValueError(
-                f'{path}: does not fit the HGNetV2 of the config, '
-                f'{len(problems)} entries differ ({prefix}{name}: {what}). '
-                'Give the weights of the same `arch` in `init_cfg`.')
-        load_state_dict(self, weights)
-        self._is_init = True
 
 
 class Stem(nn.Module):
@@ -195,9 +175,8 @@ class Block(nn.Module):
 
     Args:
         conv (Callable): Makes a layer, see :func:`conv_norm`.
-        in_channels (int): Channels of the input.
-        mid_channels (int): Channels of the layers.
-        out_channels (int): Channels of the output.
+        channels (tuple[int]): Channels of the input, of the outputs of the
+            layers, and of the output.
         num_layers (int): Number of layers.
         light (bool): Layers are a pointwise and a depthwise convolution of
             size 5 in place of a full one of size 3.
@@ -205,10 +184,10 @@ class Block(nn.Module):
         with_cp (bool): See :func:`recomputable`.
     """
 
-    def __init__(self, conv: Callable, in_channels: int, mid_channels: int,
-                 out_channels: int, num_layers: int, light: bool,
-                 residual: bool, with_cp: bool):
+    def __init__(self, conv: Callable, channels: Tuple[int], num_layers: int,
+                 light: bool, residual: bool, with_cp: bool):
         super().__init__()
+        in_channels, mid_channels, out_channels = channels
         self.residual = residual
         self.with_cp = with_cp
         self.layers = nn.ModuleList()

@@ -74,28 +74,21 @@ class DFineHybridEncoder(BaseModule):
             activation='gelu',
             batch_first=True)
 
-        def fusion_blocks() -> nn.ModuleList:
-            return nn.ModuleList([
-                RepNCSPELAN4(conv, embed_dims, block_channels, num_blocks)
-                for _ in in_channels[1:]
-            ])
-
-        self.lateral_convs = nn.ModuleList(
-            [conv(embed_dims, embed_dims, 1) for _ in in_channels[1:]])
-        self.fpn_blocks = fusion_blocks()
-        self.downsample_convs = nn.ModuleList([
-            nn.Sequential(
-                OrderedDict(
-                    cv1=conv(embed_dims, embed_dims, 1, act=False),
-                    cv2=conv(
-                        embed_dims,
-                        embed_dims,
-                        3,
-                        2,
-                        groups=embed_dims,
-                        act=False))) for _ in in_channels[1:]
-        ])
-        self.pan_blocks = fusion_blocks()
+        self.lateral_convs = nn.ModuleList()
+        self.fpn_blocks = nn.ModuleList()
+        self.downsample_convs = nn.ModuleList()
+        self.pan_blocks = nn.ModuleList()
+        for _ in in_channels[1:]:
+            self.lateral_convs.append(conv(embed_dims, embed_dims, 1))
+            self.fpn_blocks.append(
+                RepNCSPELAN4(conv, embed_dims, block_channels, num_blocks))
+            pointwise = conv(embed_dims, embed_dims, 1, act=False)
+            depthwise = conv(
+                embed_dims, embed_dims, 3, 2, groups=embed_dims, act=False)
+            self.downsample_convs.append(
+                nn.Sequential(OrderedDict(cv1=pointwise, cv2=depthwise)))
+            self.pan_blocks.append(
+                RepNCSPELAN4(conv, embed_dims, block_channels, num_blocks))
 
     def forward(self, feats: Sequence[Tensor]) -> Tuple[Tensor]:
         """Fuse the maps of all levels.
