@@ -69,7 +69,8 @@ class OKSKeypointCodec(BaseKeypointCodec):
                  person_label: int = 1,
                  max_per_img: int = 50):
         super().__init__()
-        self.metainfo = self._sigmas = None
+        self.metainfo: Optional[dict] = None
+        self._sigmas: Optional[np.ndarray] = None
         if metainfo is not None:
             self.metainfo = load_metainfo(metainfo)
             source = metainfo.get('from_file', 'the given metainfo')
@@ -77,7 +78,7 @@ class OKSKeypointCodec(BaseKeypointCodec):
         if sigmas is not None:
             self._sigmas = _check_sigmas(
                 sigmas, 'the argument `sigmas` of OKSKeypointCodec')
-            if metainfo is not None and \
+            if self.metainfo is not None and \
                     len(self._sigmas) != self.metainfo['num_keypoints']:
                 self.metainfo = None  # of other keypoints
         self.person_label = person_label
