@@ -304,7 +304,10 @@ def test_as_neck_of_a_model():
         before = model(images, None, mode='tensor')
         outs = prepare_for_inference(model)(images, None, mode='tensor')
     torch.testing.assert_close(
-        outs['keypoints'], before['keypoints'], rtol=0, atol=1e-4)
+        outs['last']['keypoints'],
+        before['last']['keypoints'],
+        rtol=0,
+        atol=1e-4)
 
 
 @torch.no_grad()
