@@ -255,3 +255,12 @@ def test_flip_test_without_flip_indices():
     model.test_cfg = dict(flip_test=True)
     with pytest.raises(ValueError, match='made_up.jpg.*flip_indices'):
         model.test_step(make_batch([(64, 64)], [0]))
+
+
+def test_flip_test_with_other_keypoints():
+    batch = make_batch([(64, 64)], [0])
+    batch['data_samples'][0].set_metainfo(dict(flip_indices=list(range(9))))
+    model = build_small_model().eval()
+    model.test_cfg['flip_test'] = True
+    with pytest.raises(ValueError, match='9 keypoints.*head predicts 5'):
+        model.test_step(batch)

@@ -184,10 +184,10 @@ def test_multiscale_test_raises():
         model.head.predict((), [], test_cfg=dict(multiscale_test=True))
 
 
-def test_dataset_with_other_keypoints():
-    batch = make_batch([(64, 64)], [0])
-    batch['data_samples'][0].set_metainfo(dict(flip_indices=list(range(9))))
-    with pytest.raises(ValueError, match='9 keypoints.*head predicts 5'):
+def test_image_of_another_size_than_noted():
+    batch = make_batch([(64, 96)], [0])
+    batch['data_samples'][0].set_metainfo(dict(input_size=(48, 32)))
+    with pytest.raises(ValueError, match='input_size.*96 x 64.*PoseResize'):
         predict(build_small_model(), batch)
 
 

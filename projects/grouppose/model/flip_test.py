@@ -1,5 +1,5 @@
 """Flip test: predict a batch and its mirror image, and merge the poses."""
-from typing import Callable, List, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -17,9 +17,12 @@ MIN_OKS = 0.5
 ASSUMED_SIDE = 0.3
 
 
-def predict_both_ways(predict: Callable, feats: List[Tuple[Tensor]],
-                      samples: SampleList,
-                      sigmas: Tensor) -> List[InstanceData]:
+def predict_both_ways(
+        predict: Callable,
+        feats: List[Tuple[Tensor]],
+        samples: SampleList,
+        sigmas: Tensor,
+        flip_indices: Optional[Sequence[int]] = None) -> List[InstanceData]:
     """Merge what is predicted from a batch and from its mirror image.
 
     MMPose mirrors the padded batch as a whole, so that an image narrower than
@@ -34,23 +37,34 @@ def predict_both_ways(predict: Callable, feats: List[Tuple[Tensor]],
             one.
         samples (list[:obj:`PoseDataSample`]): Of the batch as it is.
         sigmas (Tensor): OKS sigmas, (K, ).
+        flip_indices (Sequence[int], optional): Index of the mirror image of
+            each keypoint. Defaults to that of each sample.
 
     Returns:
         list[InstanceData]: For each image, see :func:`merge_instances`.
 
     Raises:
-        ValueError: If a sample has no ``flip_indices``.
+        ValueError: If a sample has no ``flip_indices``, or for another number
+            of keypoints.
     """
     mirrored_samples = []
     for sample in samples:
         meta = sample.metainfo
-        if 'flip_indices' not in meta:
+        order = flip_indices or meta.get('flip_indices')
+        if order is None:
             raise ValueError(
                 f'{meta.get("img_path")}: flip_test needs `flip_indices`. '
                 'Add it to meta_keys of PackPoseInputs in the test pipeline.')
+        if len(order) != len(sigmas):
+            raise ValueError(
+                f'{meta.get("img_path")}: the data set has {len(order)} '
+                f'keypoints, the head predicts {len(sigmas)}. Give '
+                'model.head.data_decoder the metainfo of the data set that '
+                'the model was trained on.')
         size = (meta['img_shape'][0], meta['batch_input_shape'][1])
         mirrored_samples.append(
-            PoseDataSample(metainfo=dict(meta, img_shape=size)))
+            PoseDataSample(
+                metainfo=dict(meta, img_shape=size, flip_indices=order)))
 
     straight = predict(feats[0], samples)
     mirrored = predict(feats[1], mirrored_samples)

@@ -348,16 +348,21 @@ class GroupPoseHead(BaseHead):
 
         Raises:
             NotImplementedError: If ``multiscale_test`` is on.
-            ValueError: If the data set has another number of keypoints, or
-                a sample has no ``flip_indices`` for a flip test.
+            ValueError: If a transform has changed the size of an image
+                without a word, or a flip test does not know which keypoints
+                trade places.
         """
         if test_cfg.get('multiscale_test'):
             raise NotImplementedError(
                 'GroupPoseHead does not support multiscale_test. Remove it '
                 'from model.test_cfg.')
+        for sample in batch_data_samples:
+            _check_input_size(sample.metainfo)
         if test_cfg.get('flip_test'):
+            described = self.codec.metainfo or {}
             predictions = predict_both_ways(self._predict_poses, feats,
-                                            batch_data_samples, self.sigmas)
+                                            batch_data_samples, self.sigmas,
+                                            described.get('flip_indices'))
         else:
             predictions = self._predict_poses(feats, batch_data_samples)
         if test_cfg.get('score_thr'):
@@ -376,8 +381,7 @@ class GroupPoseHead(BaseHead):
         for logits, keypoints, sample in zip(outputs['logits'],
                                              outputs['keypoints'],
                                              batch_data_samples):
-            self._check_dataset(sample)
-            height, width = sample.metainfo['img_shape']
+            height, width = sample.metainfo['img_shape'][:2]
             poses, keypoint_scores, scores = self.codec.decode(
                 logits, keypoints, (width, height))
             predictions.append(
@@ -387,15 +391,13 @@ class GroupPoseHead(BaseHead):
                     bbox_scores=scores))
         return predictions
 
-    def _check_dataset(self, sample) -> None:
-        """Refuse a data set whose keypoints are not those of the codec."""
-        flip_indices = sample.metainfo.get('flip_indices')
-        if flip_indices is None:
-            return
-        if len(flip_indices) != self.codec.num_keypoints:
-            raise ValueError(
-                f'{sample.metainfo.get("img_path")}: the data set has '
-                f'{len(flip_indices)} keypoints, the head predicts '
-                f'{self.codec.num_keypoints}. Give the codec the metainfo of '
-                'the data set that the model was trained on, and evaluate on '
-                'a data set with the same keypoints.')
+
+def _check_input_size(meta: dict) -> None:
+    """Refuse an image by whose size poses would be placed wrongly."""
+    shape, size = tuple(meta['img_shape'][:2]), meta.get('input_size')
+    if size is not None and tuple(int(side) for side in size) != shape[::-1]:
+        raise ValueError(
+            f'{meta.get("img_path")}: `input_size` is {tuple(size)}, but the '
+            f'image has {shape[1]} x {shape[0]} pixels (`img_shape`). Use '
+            'transforms that keep both, such as PoseResize, in the test '
+            'pipeline.')
