@@ -4,20 +4,22 @@ import copy
 import math
 import os
 import sys
+from glob import glob
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import EMAHook
 from mmengine.optim import build_optim_wrapper
-from mmpose.registry import HOOKS
+from mmpose.registry import HOOKS, MODELS
 from torch import nn
 
+from tests.helpers.detrpose import DETRPOSE_DIR
+from tests.helpers.models import compute_losses, make_batch
 from tests.helpers.tool_runs import TOOLS, load_tool
 
-FOLDER = 'configs/body_2d_keypoint/detrpose/'
-COCO_S = FOLDER + 'coco/detrpose_hgnetv2-s_4xb4-100e_coco-640.py'
-COCO_L = FOLDER + 'coco/detrpose_hgnetv2-l_4xb2-accum2-52e_coco-640.py'
+COCO_S = DETRPOSE_DIR + 'coco/detrpose_hgnetv2-s_4xb4-100e_coco-640.py'
+COCO_L = DETRPOSE_DIR + 'coco/detrpose_hgnetv2-l_4xb2-accum2-52e_coco-640.py'
 
 
 class Loop:
@@ -136,3 +138,26 @@ def test_batch_norms_of_several_processes(launch, monkeypatch, capsys, device,
     launch.prepare_processes(None, cfg)
     assert cfg.sync_bn == sync_bn
     assert ('each process' in capsys.readouterr().out) == (sync_bn is None)
+
+
+@pytest.mark.parametrize('denoising',
+                         ['OKSDenoisingQueries', 'ReleasedDenoisingQueries'])
+def test_where_unlabeled_keypoints_lie_does_not_matter(denoising):
+    """The official program moves them to the corner, ours leaves them where
+    flips and mosaics have brought them."""
+    path, = glob(DETRPOSE_DIR + 'drawn/*.py')
+    cfg = Config.fromfile(path).model
+    cfg.head.training_queries.denoising.update(type=denoising, num_labels=81)
+    torch.manual_seed(0)
+    model = MODELS.build(cfg).train()
+    batch = make_batch([(64, 64)] * 2, [2, 1], num_keypoints=17)
+    found = []
+    for place in (0, 0.7):
+        for sample in batch['data_samples']:
+            labels = sample.gt_instance_labels
+            labels.box_labels = torch.full((len(labels), 4), 0.4)
+            labels.keypoint_labels[labels.keypoint_weights == 0] = place
+        torch.manual_seed(1)  # the same noise
+        found.append(compute_losses(model, batch)[1])
+    assert (labels.keypoint_weights == 0).any()
+    torch.testing.assert_close(*found, rtol=0, atol=0)

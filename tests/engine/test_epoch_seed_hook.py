@@ -137,6 +137,25 @@ def test_generators_of_the_process():
     assert len(set(numbers)) == 3
 
 
+@pytest.mark.parametrize('num_workers', [0, 1])
+def test_what_the_model_draws(num_workers):
+    """The same in an epoch whether or not it starts worker processes."""
+    loader = make_loader(DATASETS.build(PART), num_workers)
+    runner, hook = make_runner(loader), EpochSeedHook()
+    hook.before_train(runner)
+    drawn = []
+    for runner.epoch in (0, 1):  # the first one starts them
+        runner.seed = hook._seed = 3 - runner.epoch  # the sum is the seed
+        hook.before_train_epoch(runner)
+        numbers = []
+        for index, _ in enumerate(loader):
+            hook.before_train_iter(runner, index)
+            numbers.append(torch.rand(1).item())
+        drawn.append(numbers)
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn[0])) == 5
+
+
 def test_sampler_has_the_seed_of_the_run():
     cfg = dict(
         dataset=PART,

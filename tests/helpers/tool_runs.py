@@ -40,7 +40,7 @@ test_evaluator = val_evaluator
 """
 
 
-def write_drawn_config(folder: Path) -> Path:
+def write_drawn_config(folder: Path, method: str = 'grouppose') -> Path:
     """Draw a few images and write a config that trains on them.
 
     Nobody is annotated in the first two of the four images of the
@@ -48,6 +48,8 @@ def write_drawn_config(folder: Path) -> Path:
 
     Args:
         folder (Path): Where to write.
+        method (str): Folder of the config for drawn people that it builds
+            on. Defaults to 'grouppose'.
 
     Returns:
         Path: The config: 3 epochs of 3 iterations.
@@ -61,7 +63,7 @@ def write_drawn_config(folder: Path) -> Path:
     ]
     ann_file.write_text(json.dumps(content))
 
-    base = ROOT / DRAWN_CONFIG
+    base, = ROOT.glob(f'configs/body_2d_keypoint/{method}/drawn/*.py')
     config = folder / 'tiny.py'
     config.write_text(CONFIG.format(base=str(base), data_root=f'{data_root}/'))
     return config

@@ -1,6 +1,7 @@
 """A hook that makes a resumed run draw the same augmentations."""
 import random
 from contextlib import contextmanager
+from typing import Optional
 
 import numpy as np
 import torch
@@ -48,8 +49,7 @@ class EpochSeedHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed the generators of this process, the sampler and the data."""
-        set_random_seed(self._seed + runner.epoch * get_world_size() +
-                        get_rank())
+        self._seed_process(runner)
         loader = runner.train_dataloader
         if not isinstance(loader.dataset, SeededDataset):
             # DataLoader refuses an assignment, for the sake of samplers made
@@ -63,6 +63,24 @@ class EpochSeedHook(Hook):
         seed, = np.random.SeedSequence(
             (self._seed, runner.epoch)).generate_state(1).tolist()
         loader.dataset.seed_samples(seed)
+
+    def before_train_iter(self,
+                          runner: Runner,
+                          batch_idx: int,
+                          data_batch: Optional[dict] = None) -> None:
+        """Seed this process again for what the model draws.
+
+        Starting worker processes draws from torch's generator, in the first
+        epoch of a run only if they live on.
+        """
+        if batch_idx == 0:
+            self._seed_process(runner)
+
+    def _seed_process(self, runner: Runner) -> None:
+        """Seed Python's, numpy's and torch's generators, each process
+        differently."""
+        set_random_seed(self._seed + runner.epoch * get_world_size() +
+                        get_rank())
 
 
 class SeededDataset:
