@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from mmengine.config import DictAction
 from mmengine.device import get_device
+from mmengine.runner import Runner
 
 ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in sys.path:
@@ -130,6 +131,18 @@ def load_config(parser, args):
             interval=args.interval,
             wait_time=args.wait_time)
     return cfg
+
+
+def build_runner(cfg):
+    """Build what runs a config: what its ``runner_type`` names, or
+    :class:`SafeRunner`.
+
+    Raises:
+        OSError: If a file is missing or cannot be read.
+        ValueError: If something does not fit; the message names the file.
+    """
+    cfg.setdefault('runner_type', 'mmpose.SafeRunner')
+    return Runner.from_cfg(cfg)
 
 
 def check_load_from(parser, cfg):

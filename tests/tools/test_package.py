@@ -8,13 +8,15 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import setuptools
 from mmengine.utils import digit_version
+from mmpose.apis import MMPoseInferencer
 
 from projects import grouppose
 from projects.grouppose import config_file
-from projects.grouppose.inference import load_model
+from projects.grouppose.inference import load_model, predict
 from tests.helpers.bad_cases import drawn_checkpoint
 from tests.helpers.tool_runs import ROOT
 
@@ -26,6 +28,8 @@ PUBLISHED = ROOT / f'configs/body_2d_keypoint/grouppose/coco/{NAME}.py'
 # its model (the backbone is not downloaded), and its data sets' description.
 PROGRAM = """
 import sys
+from mmpose.apis import MMPoseInferencer
+
 from projects import grouppose
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS, MODELS
@@ -90,10 +94,22 @@ def test_configs_are_read_by_name(tmp_path, monkeypatch):
 
 
 def test_models_are_loaded_by_name(drawn_checkpoint, tmp_path, monkeypatch):
+    """From any folder, and by MMPose's inferencer from the path of one."""
     monkeypatch.chdir(tmp_path)
-    name = 'grouppose_tiny-res18_1xb8-6e_drawn-128'
-    model = load_model(name, str(drawn_checkpoint), 'cpu')
-    assert model.dataset_meta['num_keypoints'] == 17
+    name, weights = 'grouppose_tiny-res18_1xb8-6e_drawn-128', str(
+        drawn_checkpoint)
+    image = np.random.RandomState(0).randint(0, 256, (64, 96, 3), np.uint8)
+    model = load_model(name, weights, 'cpu')
+    expected, = predict(model, [image])
+    inferencer = MMPoseInferencer(
+        pose2d=grouppose.config_path(name),
+        pose2d_weights=weights,
+        device='cpu')
+    people, = next(inferencer(image, bbox_thr=0))['predictions']
+    np.testing.assert_allclose(
+        np.array([pose['keypoints'] for pose in people]),
+        expected.pred_instances.keypoints,
+        atol=1e-4)
 
 
 def test_what_is_shipped(tmp_path, monkeypatch):
