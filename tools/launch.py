@@ -4,7 +4,9 @@ Importing this module puts the repository root on ``sys.path``, so that
 ``projects.grouppose`` is found from any working directory.
 """
 import argparse
+import ast
 import os
+import re
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import torch
 from mmengine.config import DictAction
 from mmengine.device import get_device
+from mmengine.runner import Runner
 
 ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in sys.path:
@@ -21,14 +24,49 @@ from projects.grouppose.config_file import read_config  # noqa: E402
 
 
 class Settings(DictAction):
-    """MMEngine's action for ``KEY=VALUE`` that explains what is wrong."""
+    """MMEngine's action for ``KEY=VALUE`` that takes dicts, too, and explains
+    what is wrong."""
 
     def __call__(self, parser, namespace, values, option_string=None):
         for value in values:
             if not value.partition('=')[1] or value.startswith('='):
                 parser.error(f'{option_string}: expected KEY=VALUE, got '
                              f'{value!r}')
-        super().__call__(parser, namespace, values, option_string)
+            try:
+                super().__call__(parser, namespace, [value], option_string)
+            # The first two are MMEngine's, for brackets.
+            except (AssertionError, RecursionError, SyntaxError, ValueError):
+                parser.error(
+                    f'{option_string}: {value}: cannot be read. Write lists, '
+                    'tuples, dicts, numbers and strings as in Python, and all '
+                    'of it in quotes: "KEY=[dict(type=\'A\', b=1)]"')
+
+    @staticmethod
+    def _parse_iterable(val):
+        """Read a value. MMEngine takes dicts for text, or never ends."""
+        if re.search(r'\bdict\(|^[\s([]*{', val):
+            return _value(ast.parse(val.strip(), mode='eval').body)
+        return DictAction._parse_iterable(val)
+
+
+def _value(node):
+    """What an expression of Python stands for; names are text, as a shell
+    may have taken the quotes."""
+    if isinstance(node, (ast.List, ast.Tuple)):
+        values = [_value(item) for item in node.elts]
+        return tuple(values) if isinstance(node, ast.Tuple) else values
+    if isinstance(node, ast.Dict):
+        return {
+            _value(key): _value(item)
+            for key, item in zip(node.keys, node.values)
+        }
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == 'dict':
+        if node.args or any(item.arg is None for item in node.keywords):
+            raise ValueError('dict() takes KEY=VALUE')
+        return {item.arg: _value(item.value) for item in node.keywords}
+    if isinstance(node, (ast.Attribute, ast.Name)):
+        return ast.unparse(node)
+    return ast.literal_eval(node)
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -48,10 +86,11 @@ class ArgumentParser(argparse.ArgumentParser):
             'config, else ./work_dirs/NAME_OF_CONFIG)')
         self.add_argument(
             '--show-dir',
-            help='save images with the predicted poses in this subfolder of '
-            'the run\'s folder in the work dir')
+            help='save images with the predicted poses in this folder')
         self.add_argument(
-            '--show', action='store_true', help='show them in a window')
+            '--show',
+            action='store_true',
+            help='show them in a window; training then saves none')
         self.add_argument(
             '--interval',
             type=int,
@@ -126,10 +165,48 @@ def load_config(parser, args):
         hooks.visualization.update(
             enable=True,
             show=args.show,
-            out_dir=args.show_dir,
             interval=args.interval,
             wait_time=args.wait_time)
+    if args.show_dir is not None:
+        save_pictures(cfg, os.path.abspath(args.show_dir))
     return cfg
+
+
+def save_pictures(cfg, folder):
+    """Have predictions drawn to a folder.
+
+    A relative one would be below the work dir for MMPose's hook. It writes
+    there in tests only; in validation, it hands pictures to the visualizer,
+    whose local backend has a folder of its own for them.
+
+    Args:
+        cfg (Config): Whose visualizer and hook are changed.
+        folder (str): An absolute path.
+    """
+    cfg.default_hooks.visualization.out_dir = folder
+    visualizer = cfg.get('visualizer') or dict(type='PoseVisualizer')
+    backends = visualizer.get('vis_backends') or []
+    backends = [backends] if isinstance(backends, dict) else list(backends)
+    local = [
+        item for item in backends
+        if item['type'].rpartition('.')[2] == 'LocalVisBackend'
+    ] or [dict(type='LocalVisBackend')]
+    for backend in local:
+        backend['img_save_dir'] = folder
+    others = [item for item in backends if item not in local]
+    cfg.visualizer = dict(visualizer, vis_backends=others + local)
+
+
+def build_runner(cfg):
+    """Build what runs a config: what its ``runner_type`` names, or
+    :class:`SafeRunner`.
+
+    Raises:
+        OSError: If a file is missing or cannot be read.
+        ValueError: If something does not fit; the message names the file.
+    """
+    cfg.setdefault('runner_type', 'mmpose.SafeRunner')
+    return Runner.from_cfg(cfg)
 
 
 def check_load_from(parser, cfg):

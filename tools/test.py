@@ -6,14 +6,9 @@ import argparse
 
 import mmengine
 from mmengine.dist import is_main_process
-from mmengine.runner import Runner
 
 import launch
-from projects.grouppose.checkpoints import mmengine_loading
-from projects.grouppose.config_file import errors_name
-from projects.grouppose.engine import check_evaluators
-from projects.grouppose.inference import read_fitting_weights
-from projects.grouppose.model import GroupPoseHead
+from projects.grouppose.engine import SafeRunner
 
 
 def file_ending_in(*suffixes):
@@ -38,8 +33,7 @@ def parse_args(argv=None):
         tuple: The parser, for errors found later, and the arguments.
     """
     parser = launch.ArgumentParser('Evaluate a checkpoint')
-    parser.add_argument(
-        'config', type=launch.existing_file, help='config file')
+    parser.add_argument('config', help='config file, or its name')
     parser.add_argument(
         'checkpoint',
         type=launch.existing_file,
@@ -69,34 +63,18 @@ def apply_arguments(args, cfg):
         ]
 
 
-def check_fit(parser, args, runner):
-    """Stop if weights do not fill a Group Pose model exactly, or it predicts
-    other keypoints than the data set has.
-
-    MMEngine would warn, and evaluate weights that are random in part.
-    """
-    model = getattr(runner.model, 'module', runner.model)  # of several
-    if isinstance(getattr(model, 'head', None), GroupPoseHead):
-        try:
-            file = mmengine_loading.fetch(args.checkpoint)
-            if '://' not in file:
-                read_fitting_weights(file, model, args.config)
-            with errors_name(args.config):
-                check_evaluators(model, runner.test_loop.evaluator)
-        except (OSError, ValueError) as error:
-            parser.error(str(error))
-
-
 def main(argv=None):
     parser, args = parse_args(argv)
     cfg = launch.load_config(parser, args)
     apply_arguments(args, cfg)
     launch.prepare_processes(parser, cfg)
-    with errors_name(args.config), mmengine_loading.executing_nothing():
-        runner = Runner.from_cfg(cfg)
-    check_fit(parser, args, runner)
-    with mmengine_loading.executing_nothing():
-        metrics = runner.test()
+    runner = launch.build_runner(cfg)
+    if isinstance(runner, SafeRunner):
+        try:
+            runner.check_evaluation('test')
+        except (OSError, ValueError) as error:
+            parser.error(str(error))
+    metrics = runner.test()
     if args.out is not None and is_main_process():
         mmengine.dump(metrics, args.out)
 

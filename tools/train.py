@@ -2,56 +2,9 @@
 
 For several processes, see tools/dist_train.sh and tools/slurm_train.sh.
 """
-import mmengine.runner
 from mmengine.device import get_device
 
 import launch
-from projects.grouppose.checkpoints import mmengine_loading
-from projects.grouppose.config_file import errors_name
-from projects.grouppose.model import GroupPoseHead
-
-
-class Runner(mmengine.runner.Runner):
-    """MMEngine's runner, with a learning rate for the batch of an update, and
-    checkpoints that are read without executing what they say, and refused if
-    they are of another model."""
-
-    def scale_lr(self, optim_wrapper, auto_scale_lr=None):
-        """Count the batches that are accumulated for an update, too."""
-        if auto_scale_lr and 'base_batch_size' in auto_scale_lr:
-            steps = self.cfg.optim_wrapper.get('accumulative_counts', 1)
-            base = auto_scale_lr['base_batch_size'] / steps
-            auto_scale_lr = dict(auto_scale_lr, base_batch_size=base)
-        super().scale_lr(optim_wrapper, auto_scale_lr)
-
-    def train(self):
-        """Train, see MMEngine."""
-        with mmengine_loading.executing_nothing():
-            return super().train()
-
-    def load_or_resume(self):
-        """Load what the config asks for, after a look at it."""
-        if self._load_from is not None and not self._resume:
-            self._load_from = mmengine_loading.fetch(self._load_from)
-            model = self._own_model()
-            is_ours = isinstance(getattr(model, 'head', None), GroupPoseHead)
-            if is_ours and '://' not in self._load_from:
-                mmengine_loading.check_start(self._load_from, model)
-        super().load_or_resume()
-
-    def resume(self, filename, *args, **kwargs):
-        """Read all of a checkpoint of this model."""
-
-        def load_from_run(path, map_location=None):
-            return mmengine_loading.read_run(path, self._own_model(),
-                                             map_location)
-
-        with mmengine_loading.executing_nothing(file=load_from_run):
-            super().resume(mmengine_loading.fetch(filename), *args, **kwargs)
-
-    def _own_model(self):
-        """The model without what several processes put around it."""
-        return getattr(self.model, 'module', self.model)
 
 
 def parse_args(argv=None):
@@ -64,8 +17,7 @@ def parse_args(argv=None):
         tuple: The parser, for errors found later, and the arguments.
     """
     parser = launch.ArgumentParser('Train a model')
-    parser.add_argument(
-        'config', type=launch.existing_file, help='config file')
+    parser.add_argument('config', help='config file, or its name')
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -141,18 +93,6 @@ def use_mixed_precision(parser, dtype, wrapper):
             wrapper.pop(name, None)
 
 
-def train(args, cfg):
-    """Run what the config says.
-
-    Raises:
-        OSError: If a file is missing or cannot be read.
-        ValueError: If something does not fit; the message names the file.
-    """
-    with errors_name(args.config), mmengine_loading.executing_nothing():
-        runner = Runner.from_cfg(cfg)
-    runner.train()
-
-
 def main(argv=None):
     parser, args = parse_args(argv)
     cfg = launch.load_config(parser, args)
@@ -162,7 +102,7 @@ def main(argv=None):
     apply_arguments(parser, args, cfg)
     launch.check_load_from(parser, cfg)
     launch.prepare_processes(parser, cfg)
-    train(args, cfg)
+    launch.build_runner(cfg).train()
 
 
 if __name__ == '__main__':

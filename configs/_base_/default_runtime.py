@@ -1,5 +1,7 @@
 default_scope = 'mmpose'
 custom_imports = dict(imports=['projects.grouppose'])
+# refuses what cannot come out right, in MMPose's own tools too
+runner_type = 'mmpose.SafeRunner'
 
 # hooks
 default_hooks = dict(

@@ -6,8 +6,11 @@ Importing the package registers its modules with MMPose; a config does so by
 from . import visualization  # noqa: F401
 from . import baselines, codec, data, engine, metric, model  # noqa: F401
 from .checkpoints.safe_unpickler import allow_runs
+from .config_file import config_path
+from .engine.runner import heed_runner_type
 from .version import __version__
 
-__all__ = ['__version__']
+__all__ = ['__version__', 'config_path']
 
 allow_runs()
+heed_runner_type()

@@ -11,8 +11,7 @@ import torch
 from mmengine.config import Config
 from mmpose.registry import MODELS
 
-from projects.grouppose.checkpoints.mmengine_loading import (check_start,
-                                                             read_run)
+from projects.grouppose.checkpoints.fit import check_start, read_run
 from projects.grouppose.inference import load_model
 from tests.helpers.bad_cases import answer, drawn_checkpoint, table
 from tests.helpers.pickles import Made, make_run

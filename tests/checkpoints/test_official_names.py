@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 
 from projects.grouppose.checkpoints import official_names
+from projects.grouppose.checkpoints.fit import compare_with_model
 from tests.helpers.detrpose import detrpose_state_dict
 from tests.helpers.models import R50_CONFIG
 from tests.helpers.stand_in import cut_keypoints, official_state_dict
@@ -70,7 +71,7 @@ def test_the_family_goes_there_and_back(keys, num_keypoints, entries, config):
     path = conversion.choose_config('a.pth', weights)
     assert config in path
     model = MODELS.build(Config.fromfile(path).model)
-    assert official_names.compare_with_model(weights, model) == []
+    assert compare_with_model(weights, model) == []
 
     back = official_names.to_official(weights)
     assert back.keys() == official.keys()
@@ -128,8 +129,7 @@ def test_all_that_does_not_fit_is_listed(official, model):
     changed['transformer.keypoint_embedding.weight'] = torch.zeros(14, 256)
     changed['label_enc.weight'] = torch.zeros(3)
     problems = dict(
-        official_names.compare_with_model(
-            official_names.from_official(changed), model))
+        compare_with_model(official_names.from_official(changed), model))
     assert problems == {
         'head.level_embed': 'missing in the checkpoint',
         'head.decoder.keypoint_embedding.weight':

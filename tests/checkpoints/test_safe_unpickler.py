@@ -20,8 +20,8 @@ from mmengine.utils import digit_version
 
 from projects.grouppose.checkpoints import official_names
 from projects.grouppose.checkpoints.safe_unpickler import load_from_run
+from projects.grouppose.engine import SafeRunner
 from tests.helpers.pickles import WEIGHTS, Made, make_run
-from tests.helpers.tool_runs import TOOLS, load_tool
 
 
 @pytest.fixture
@@ -229,14 +229,11 @@ def test_what_was_refused_is_named(tmp_path, harm):
         load_from_run(tmp_path / 'a.pth')
 
 
-def test_resuming_executes_nothing(tmp_path, harm, monkeypatch):
+def test_resuming_executes_nothing(tmp_path, harm):
     """Whatever PyTorch and MMEngine do; afterwards all is as before."""
-    monkeypatch.syspath_prepend(str(TOOLS))
-    monkeypatch.delitem(sys.modules, 'launch', raising=False)
-    tool = load_tool('train')
     loader = CheckpointLoader._get_checkpoint_loader('a.pth')
     torch.save(dict(make_run(), x=harm), tmp_path / 'a.pth')
-    runner = object.__new__(tool.Runner)
+    runner = object.__new__(SafeRunner)
     runner.model = None
     with pytest.raises(ValueError, match='cannot be resumed from'):
         runner.resume(str(tmp_path / 'a.pth'), map_location='cpu')

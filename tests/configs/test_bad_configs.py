@@ -160,6 +160,6 @@ def test_training(drawn_config, tmp_path, monkeypatch, key, value, expected):
             dict(log_level='CRITICAL', experiment_name=tmp_path.name))
         config.merge_from_dict(change)
         tool.apply_arguments(parser, args, config)
-        tool.train(args, config)
+        tool.launch.build_runner(config).train()
 
     answer(run, expected)

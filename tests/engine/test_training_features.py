@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
 from mmpose.registry import MODELS
 
 from tests.helpers.models import (CONFIG_DIR, R50_CONFIG, build_small_model,
@@ -28,7 +29,7 @@ def tool(monkeypatch):
 
 
 @pytest.fixture
-def train(tool, drawn_config):
+def train(drawn_config):
     """Train the tiny model on drawn images; answer with the runner."""
 
     def call(work_dir, hooks, options=None, watch=None):
@@ -38,7 +39,7 @@ def train(tool, drawn_config):
         # MMEngine keeps one of a name in a process.
         cfg.experiment_name = cfg.visualizer.name = str(work_dir)
         cfg.custom_hooks = [dict(type='EpochSeedHook'), *hooks]
-        runner = tool.Runner.from_cfg(cfg)
+        runner = Runner.from_cfg(cfg)
         if watch is not None:
             runner.register_hook(watch)
         runner.train()
@@ -89,14 +90,14 @@ def test_accumulation_is_a_larger_batch(people, equal):
 
 @pytest.mark.parametrize('counts, rate', [(1, 1.5e-4), (8, 1.2e-3)])
 def test_scaled_learning_rate_counts_accumulated_batches(
-        tool, drawn_config, tmp_path, counts, rate):
+        drawn_config, tmp_path, counts, rate):
     """3e-4 for 8 images; here, batches of 4."""
     cfg = Config.fromfile(drawn_config)
     cfg.work_dir = str(tmp_path)
     cfg.optim_wrapper.accumulative_counts = counts
     cfg.auto_scale_lr.enable = True
     cfg.experiment_name = str(tmp_path)
-    runner = tool.Runner.from_cfg(cfg)
+    runner = Runner.from_cfg(cfg)
     wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.scale_lr(wrapper, runner.auto_scale_lr)
     # Of a part with lr_mult=1.

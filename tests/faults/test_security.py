@@ -13,13 +13,16 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
 from mmengine.runner.checkpoint import (CheckpointLoader, load_checkpoint,
                                         load_from_local)
 from mmpose.registry import DATASETS
 
 from projects.grouppose.checkpoints import mmengine_loading
+from projects.grouppose.checkpoints.fit import read_run
 from projects.grouppose.data.metainfo import load_metainfo
 from projects.grouppose.describe import describe
+from projects.grouppose.engine import SafeRunner
 from tests.helpers.bad_cases import (dataset_config, drawn_checkpoint,
                                      image_entry, person)
 from tests.helpers.pickles import Made, make_run
@@ -207,10 +210,9 @@ def write_tar(path: Path, harm) -> None:
             tar.addfile(member, io.BytesIO(content))
 
 
-@pytest.mark.parametrize('load', [
-    mmengine_loading.load_from_file,
-    lambda path: mmengine_loading.read_run(path, None)
-])
+@pytest.mark.parametrize(
+    'load',
+    [mmengine_loading.load_from_file, lambda path: read_run(path, None)])
 def test_the_oldest_format(tmp_path, harm, load):
     write_tar(tmp_path / 'a.pth', harm)
     with pytest.raises(ValueError, match='a.pth'):
@@ -235,17 +237,14 @@ def stop(runner):
     ('resume', 'cannot be resumed from .*mkdir'),
     ('pretrained', 'the weights of the backbone were read'),
 ])
-def test_training_executes_nothing(tool, drawn_config, tmp_path, harm,
-                                   monkeypatch, way, message):
-    train = tool('train')
+def test_training_executes_nothing(drawn_config, tmp_path, harm, monkeypatch,
+                                   way, message):
     path = tmp_path / 'a.pth'
     config = Config.fromfile(drawn_config)
     torch.save(dict(make_run(), state_dict=dict(a=harm), x=harm), path)
     changes = dict(load_from=str(path), resume=way == 'resume')
     if way == 'pretrained':
-        monkeypatch.delattr(train.Runner, 'load_or_resume')
-        monkeypatch.setattr(train.mmengine.runner.Runner, 'load_or_resume',
-                            stop)
+        monkeypatch.setattr(SafeRunner, 'load_or_resume', stop)
         init = dict(type='Pretrained', checkpoint=str(path))
         changes = dict(model=dict(backbone=dict(init_cfg=init)))
     config.merge_from_dict(
@@ -254,7 +253,7 @@ def test_training_executes_nothing(tool, drawn_config, tmp_path, harm,
             work_dir=str(tmp_path / 'out'),
             log_level='CRITICAL',
             experiment_name=tmp_path.name))
-    runner = train.Runner.from_cfg(config)
+    runner = Runner.from_cfg(config)
     with pytest.raises(ValueError, match=message):
         runner.train()
 

@@ -13,8 +13,8 @@ from mmdet.models.backbones.swin import swin_converter
 from mmengine.config import Config
 from mmpose.registry import MODELS
 
-from projects.grouppose.checkpoints.official_names import (compare_with_model,
-                                                           from_official,
+from projects.grouppose.checkpoints.fit import compare_with_model
+from projects.grouppose.checkpoints.official_names import (from_official,
                                                            to_official)
 from tests.helpers.models import CONFIG_DIR, make_batch
 from tests.helpers.stand_in import official_state_dict

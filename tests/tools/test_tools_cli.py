@@ -26,10 +26,9 @@ default_hooks = dict(visualization=dict(type='PoseVisualizationHook'))
 
 
 class RecordingRunner:
-    """Stands in for mmengine's Runner and keeps the config it is given."""
+    """Stands in for the runner and keeps the config it is given."""
 
     cfg = None
-    model = None
 
     @classmethod
     def from_cfg(cls, cfg):
@@ -57,7 +56,7 @@ def run(tmp_path, monkeypatch):
     def call(tool, *arguments):
         sys.modules.pop('launch', None)  # so that it sees what is patched
         module = load_tool(tool)
-        monkeypatch.setattr(module, 'Runner', RecordingRunner)
+        monkeypatch.setattr(module.launch, 'Runner', RecordingRunner)
         RecordingRunner.cfg = None
         module.main(list(arguments))
         return RecordingRunner.cfg
@@ -83,8 +82,89 @@ def test_train_arguments_reach_the_config(run):
     assert cfg.auto_scale_lr.enable
     hook = cfg.default_hooks.visualization
     assert hook.enable and not hook.show
-    assert (hook.out_dir, hook.interval) == ('drawn', 7)
+    assert (hook.out_dir, hook.interval) == (os.path.abspath('drawn'), 7)
     assert cfg.train_cfg.max_epochs == 1
+
+
+@pytest.mark.parametrize(
+    'text, value',
+    [
+        ("[dict(type='X')]", [dict(type='X')]),
+        ("[dict(type='X', end=3), dict(type='mmpose.Y', a=-1e-3)]",
+         [dict(type='X', end=3),
+          dict(type='mmpose.Y', a=-1e-3)]),
+        ('[dict(type=mmpose.X,betas=(0.9,0.99))]',
+         [dict(type='mmpose.X', betas=(0.9, 0.99))]),
+        ("dict(a=dict(b=[1, {'c': None}]))",
+         dict(a=dict(b=[1, dict(c=None)]))),
+        ("{'a': 1}", dict(a=1)),
+        ('(1, dict(a=2))', (1, dict(a=2))),
+        # as MMEngine has it
+        ('[a, 2, (3, true)]', ['a', 2, (3, True)]),
+        ('a,b', ['a', 'b']),
+        ('epoch_{}.pth', 'epoch_{}.pth'),
+        ("'(640, 640)'", (640, 640)),
+    ])
+def test_options_of_the_config(run, text, value):
+    cfg = run('train', 'config.py', '--cfg-options', f'param_scheduler={text}')
+    assert cfg.to_dict()['param_scheduler'] == value
+
+
+def test_several_options(run):
+    options = ["a=[dict(b='X')]", 'train_cfg.max_epochs=1']
+    cfg = run('train', 'config.py', '--cfg-options', *options, '--cfg-options',
+              'c=2')
+    assert (cfg.a[0].b, cfg.train_cfg.max_epochs, cfg.c) == ('X', 1, 2)
+
+
+@pytest.mark.parametrize('text', [
+    'f(a, b)', '[1, 2', "[dict(type='X']", "dict('X')", 'dict(**a)',
+    'dict(a=open(b))', '{**a}', '[dict(a=1 +)]'
+])
+def test_options_that_cannot_be_read(run, capsys, text):
+    with pytest.raises(SystemExit):
+        run('train', 'config.py', '--cfg-options', f'a.b={text}')
+    error = capsys.readouterr().err
+    assert f'--cfg-options: a.b={text}: cannot be read. Write lists' in error
+    assert error.count('\n') == 1
+
+
+def test_pictures_are_where_the_user_said(drawn_config, tmp_path, monkeypatch,
+                                          unformatted_configs):
+    """A folder below the current one. Validation draws an image of each of
+    the two batches, a test all four."""
+    monkeypatch.syspath_prepend(str(TOOLS))
+    launch = load_tool('launch')
+    monkeypatch.chdir(tmp_path)
+    for phase, count in (('val', 2), ('test', 4)):
+        parser = launch.ArgumentParser('')
+        parser.add_argument('config')
+        parser.add_shared_arguments()
+        args = parser.parse_args([
+            str(drawn_config), '--show-dir', f'deep/{phase}', '--work-dir',
+            'out', '--cfg-options', f'experiment_name={tmp_path}-{phase}',
+            f'visualizer.name={tmp_path}-{phase}'
+        ])
+        runner = launch.build_runner(launch.load_config(parser, args))
+        getattr(runner, phase)()
+        assert len(list(Path(f'deep/{phase}').glob('*.*g'))) == count
+
+
+@pytest.mark.parametrize('backends, kept', [
+    ([], []),
+    ([dict(type='LocalVisBackend')], []),
+    (dict(type='mmengine.LocalVisBackend'), []),
+    ([dict(type='LocalVisBackend'),
+      dict(type='TensorboardVisBackend')], ['TensorboardVisBackend']),
+])
+def test_pictures_take_a_backend_with_a_folder(run, backends, kept):
+    Path('own.py').write_text(CONFIG + f'visualizer = dict(type="PoseVisuali'
+                              f'zer", vis_backends={backends})')
+    cfg = run('train', 'own.py', '--show-dir', 'a')
+    *others, local = cfg.visualizer.vis_backends
+    assert [item.type for item in others] == kept
+    assert local.type.endswith('LocalVisBackend')
+    assert local.img_save_dir == os.path.abspath('a')
 
 
 @pytest.mark.parametrize('arguments, load_from',
@@ -113,7 +193,7 @@ def test_test_arguments_reach_the_config(run):
 
 
 @pytest.mark.parametrize('tool, arguments, message', [
-    ('train', ['none.py'], 'no such file: none.py'),
+    ('train', ['none.py'], 'none.py: there is no such config file'),
     ('train', ['config.py', '--resume', 'none.pth'], 'no such file: none.pth'),
     ('train', ['config.py', '--cfg-options', 'load_from=none.pth'
                ], 'load_from: no such file: none.pth'),

@@ -18,7 +18,7 @@ sys.path.insert(0, ROOT)
 
 from mmpose.registry import MODELS  # noqa: E402
 
-from projects.grouppose.checkpoints import official_names  # noqa: E402
+from projects.grouppose.checkpoints import fit  # noqa: E402
 
 CONFIG_DIR = osp.join(ROOT, 'configs/body_2d_keypoint')
 
@@ -104,7 +104,7 @@ def check_fit(src: str, weights: Dict[str, Tensor],
     print(f'config: {osp.relpath(config)}')
     init_default_scope('mmpose')
     model = MODELS.build(Config.fromfile(config).model)
-    problems = official_names.compare_with_model(weights, model)
+    problems = fit.compare_with_model(weights, model)
     if problems:
         width = max(len(name) for name, _ in problems)
         table = '\n'.join(f'  {name:{width}}  {what}'

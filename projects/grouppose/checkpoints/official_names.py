@@ -92,9 +92,6 @@ ALIAS_PREFIX = 'transformer.decoder.'
 # So the axes (column, row, channel) are in reverse order.
 PATCH_MERGING = re.compile(r'backbone\.0\.layers\.\d+\.downsample\.')
 
-# Buffers that are a function of the window size.
-INDEX_SUFFIX = '.relative_position_index'
-
 
 def load_official(path: str) -> Dict[str, Tensor]:
     """Read the weights of an official checkpoint, executing nothing.
@@ -145,7 +142,7 @@ def from_official(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
 
     Returns:
         dict[str, Tensor]: Weights by our name. Entries that no rule covers
-        keep their name, for :func:`compare_with_model` to list.
+        keep their name, for ``fit.compare_with_model`` to list.
 
     Raises:
         ValueError: If an entry that is stored twice holds two values, or one
@@ -253,36 +250,6 @@ def detrpose_constants(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
         ~usable,
         'transformer.decoder.dim_t': 10000**(2 * (channel // 2) / (width // 2))
     }
-
-
-def compare_with_model(weights: Dict[str, Tensor],
-                       model: torch.nn.Module) -> List[Tuple[str, str]]:
-    """Find what keeps weights from filling a model exactly.
-
-    Args:
-        weights (dict[str, Tensor]): Weights by our name.
-        model (nn.Module): The model that they are meant for.
-
-    Returns:
-        list[tuple[str]]: Name and what is wrong with it, empty if every
-        entry of both sides has its counterpart.
-    """
-    own = model.state_dict()
-    problems = [(name, 'missing in the checkpoint') for name in own
-                if name not in weights]
-    for name, value in weights.items():
-        if name not in own:
-            problems.append((name, 'unknown to the model'))
-        elif value.shape != own[name].shape:
-            problems.append((name, f'shape {tuple(value.shape)}, the model '
-                             f'has {tuple(own[name].shape)}'))
-        elif name.endswith(INDEX_SUFFIX) and not torch.equal(
-                value, own[name].cpu()):
-            problems.append((name, 'values differ from those that follow '
-                             'from the window size'))
-        elif not value.isfinite().all():
-            problems.append((name, 'holds NaN or infinite values'))
-    return problems
 
 
 def _compile(pairs) -> List[Tuple[re.Pattern, str]]:

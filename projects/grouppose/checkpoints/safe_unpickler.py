@@ -112,8 +112,10 @@ def load_from_file(path: str, map_location: Union[str, Callable, None] = None):
     ``load_from_`` in the name.
 
     Args:
-        path (str): File written by ``torch.save``.
+        path (str): File written by ``torch.save``, or in the format of
+            ``.safetensors``, which holds tensors only.
         map_location (str or Callable, optional): As for ``torch.load``.
+            Tensors of ``.safetensors`` are on the CPU.
 
     Returns:
         What was saved; all but numbers, text, containers and tensors have
@@ -123,6 +125,8 @@ def load_from_file(path: str, map_location: Union[str, Callable, None] = None):
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a checkpoint.
     """
+    if str(path).endswith('.safetensors'):
+        return _read_safetensors(path)
     try:
         return _read(path, _InertUnpickler, map_location)
     except FileNotFoundError:
@@ -138,7 +142,7 @@ def load_weights(path: str, *entries: str) -> Dict[str, Tensor]:
     """Read the weights of a checkpoint.
 
     Args:
-        path (str): File written by ``torch.save``.
+        path (str): File written by ``torch.save``, or ``.safetensors``.
         entries (str): Where the file's dict has its weights: keys, joined by
             dots, of which the first that is there counts. A file that is
             nothing but a state dict is accepted too.
@@ -224,6 +228,22 @@ def allow_runs() -> None:
     # allow some of these objects for a moment and then take them out again.
     torch.serialization.add_safe_globals([(allowed, name)
                                           for name, allowed in named.items()])
+
+
+def _read_safetensors(path: str) -> Dict[str, Tensor]:
+    """Read a file of tensors by name."""
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ValueError(f'{path}: reading it takes the package safetensors: '
+                         'pip install safetensors') from error
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(
+            f'{path}: not readable as safetensors ({error}). Give the file '
+            'that was written, downloaded completely.') from error
 
 
 def _read(path: str, unpickler: type, map_location):

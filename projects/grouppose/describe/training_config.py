@@ -8,9 +8,9 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
+from ..config_file import shipped
 from .coco_file import KeypointFile
 
-ROOT = Path(__file__).resolve().parents[3]
 CONFIG_DIR = 'configs/body_2d_keypoint/grouppose'
 SMALL_ITERATIONS = 1000  # a few minutes on a CPU
 HERE = '{{ fileDirname }}'  # the folder of a config, for MMEngine
@@ -185,7 +185,7 @@ def format_config(name: str,
     agnostic = any(file.used_categories != [1] for file in files)
     crowded = math.ceil(1.25 * max(people + val.people))
     return TEMPLATE.format(
-        base=_path_from(folder, ROOT / recipe.base),
+        base=_path_from(folder, recipe.base),
         name=name,
         here=HERE,
         num_train=len(people),
@@ -208,9 +208,10 @@ def format_config(name: str,
         areas=', use_area=False' if np.isnan(val.file.areas).any() else '')
 
 
-def _path_from(folder: Path, path: Path) -> str:
+def _path_from(folder: Path, base: str) -> str:
     """A path that holds wherever the repository is, or an absolute one."""
     folder = folder.resolve()
-    if ROOT in folder.parents:
-        return Path(os.path.relpath(path, folder)).as_posix()
-    return path.as_posix()
+    root = shipped('configs').parent
+    if root in folder.parents:
+        return Path(os.path.relpath(root / base, folder)).as_posix()
+    return (root / base).as_posix()

@@ -4,7 +4,7 @@ import os.path as osp
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Union
+from typing import Optional, Union
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend, register_backend
@@ -102,8 +102,9 @@ class AtomicCheckpointHook(CheckpointHook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Write through :class:`WholeFileBackend`, and remove the parts of
-        files that a killed run has left."""
+        """Write through :class:`WholeFileBackend`, remove the parts of files
+        that a killed run has left, and find the best checkpoint of a work dir
+        that was moved."""
         super().before_train(runner)
         if self.file_client_args is None and isinstance(
                 self.file_backend, LocalBackend):
@@ -114,6 +115,14 @@ class AtomicCheckpointHook(CheckpointHook):
                 for path in Path(self.out_dir).glob('*.pth.part'):
                     if path.is_file():
                         path.unlink()
+        if self.save_best is not None:
+            if len(self.key_indicators) == 1:
+                self.best_ckpt_path = self._own(self.best_ckpt_path)
+            else:
+                self.best_ckpt_path_dict = {
+                    key: self._own(path)
+                    for key, path in self.best_ckpt_path_dict.items()
+                }
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int,
                                    meta: dict) -> None:
@@ -148,6 +157,8 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         """Keep the previous best one until the new one is there."""
+        if not hasattr(self, 'file_backend'):  # an evaluation on its own
+            return
         outdated = []
         remove, self.file_backend.remove = (self.file_backend.remove,
                                             outdated.append)
@@ -169,6 +180,19 @@ class AtomicCheckpointHook(CheckpointHook):
         for that, not only the weights."""
         with executing_nothing(file=load_from_run):
             super().after_train(runner)
+
+    def _own(self, best: Optional[str]) -> Optional[str]:
+        """A best checkpoint by its name in the folder of this run, None if it
+        is not there.
+
+        MMEngine removes it, once there is a better one, by the path that it
+        had when it was written. After a copy of the work dir, or in another
+        one, that would be a file of another run.
+        """
+        if best is None:
+            return None
+        own = self.file_backend.join_path(self.out_dir, osp.basename(best))
+        return own if self.file_backend.isfile(own) else None
 
     def _path(self, step: int) -> str:
         """Where the checkpoint of an epoch or iteration is."""

@@ -1,5 +1,5 @@
 """A trained model from a config and a checkpoint, and what it predicts."""
-from typing import Dict, List, Optional, Sequence, Union
+from typing import List, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -8,17 +8,13 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 from mmpose.apis import init_model
 from mmpose.structures import PoseDataSample
-from torch import Tensor, nn
+from torch import nn
 
+from ..checkpoints.fit import check_keypoints, read_fitting_weights
 from ..checkpoints.mmengine_loading import executing_nothing
-from ..checkpoints.official_names import compare_with_model
-from ..checkpoints.safe_unpickler import load_weights
-from ..codec import OKSKeypointCodec
 from ..config_file import errors_name, read_config
 from ..data.metainfo import load_metainfo
 from .speed import prepare_for_inference
-
-CONVERTER = 'tools/model_converters/official_to_mmpose.py'
 
 
 def load_model(config: Union[str, Config],
@@ -31,7 +27,8 @@ def load_model(config: Union[str, Config],
     says, and takes only weights that fill the model exactly.
 
     Args:
-        config (str | Config): Config of the model, or its file.
+        config (str | Config): Config of the model, its file, or its name, see
+            :func:`projects.grouppose.config_path`.
         checkpoint (str): File with its weights, from training or from
             ``official_to_mmpose.py``.
         device (str, optional): Where it computes, e.g. 'cuda:1'. Defaults to
@@ -89,56 +86,6 @@ def _describe_keypoints(model: nn.Module, config: Config) -> dict:
     return described
 
 
-def check_keypoints(model: nn.Module, dataset_meta: dict) -> None:
-    """Refuse a data set of other keypoints than a model predicts.
-
-    Args:
-        model (nn.Module): The model.
-        dataset_meta (dict): Metainfo of the data set.
-
-    Raises:
-        ValueError: If their numbers differ.
-    """
-    codec = getattr(getattr(model, 'head', None), 'codec', None)
-    if not isinstance(codec, OKSKeypointCodec):
-        return
-    described = dataset_meta['num_keypoints']
-    if codec.num_keypoints != described:
-        raise ValueError(
-            f'the head predicts {codec.num_keypoints} keypoints, but '
-            f'`metainfo` of the data set describes {described}. Give '
-            'model.head.data_decoder and the data set the same metainfo.')
-
-
-def read_fitting_weights(checkpoint: str, model: nn.Module,
-                         name: str) -> Dict[str, Tensor]:
-    """Read weights that fill a model exactly.
-
-    Args:
-        checkpoint (str): File with the weights.
-        model (nn.Module): The model.
-        name (str): Its config, for the message.
-
-    Returns:
-        dict[str, Tensor]: Weights by name, on the CPU.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read or does not fit the model.
-    """
-    weights = _read_weights(checkpoint)
-    problems = compare_with_model(weights, model)
-    if problems:
-        lines = [f'  {entry}: {what}' for entry, what in problems[:8]]
-        raise ValueError('\n'.join([
-            f'{checkpoint} does not fit {name}: {len(problems)} entries '
-            f'differ, the model has {len(model.state_dict())}.', *lines,
-            '  ...' if len(problems) > len(lines) else '',
-            'Give the config that the checkpoint was trained with.'
-        ]))
-    return weights
-
-
 @torch.no_grad()
 def predict(model: nn.Module,
             images: Sequence[np.ndarray]) -> List[PoseDataSample]:
@@ -162,25 +109,3 @@ def predict(model: nn.Module,
     pipeline = Compose(model.cfg.test_dataloader.dataset.pipeline)
     data = [pipeline(dict(model.dataset_meta, img=image)) for image in images]
     return model.test_step(pseudo_collate(data))
-
-
-def _read_weights(checkpoint: str) -> Dict[str, Tensor]:
-    """Weights by name; an official checkpoint is sent to the converter."""
-    try:
-        weights = load_weights(checkpoint, 'state_dict')
-    except ValueError:
-        try:
-            weights = load_weights(checkpoint, 'model')
-        except ValueError:
-            weights = {}
-        if not _is_official(weights):
-            raise
-    if _is_official(weights):
-        raise ValueError(
-            f'{checkpoint} is a checkpoint of the official program. Convert '
-            f'it first: python {CONVERTER} {checkpoint} CONVERTED.pth')
-    return weights
-
-
-def _is_official(weights: Dict[str, Tensor]) -> bool:
-    return any(name.startswith('transformer.') for name in weights)

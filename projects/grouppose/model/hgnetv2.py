@@ -15,7 +15,7 @@ from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, OptMultiConfig
 from torch import Tensor, nn
 
-from ..checkpoints.mmengine_loading import load_pretrained
+from ..checkpoints.fit import load_pretrained
 from .gradient_checkpointing import recomputable
 
 # Channels of the stem, inside and out; channels of every stage, inside and
