@@ -156,7 +156,7 @@ def load_weights(path: str, *entries: str) -> Dict[str, Tensor]:
         ValueError: If the file is not a checkpoint or has no weights there,
             or if anything but tensors is among them.
     """
-    places = ' or '.join(f'`{entry}`' for entry in entries)
+    places = ' or '.join(f'`{entry}`' for entry in entries[::-1])
     remedy = f'Give a state dict, or a checkpoint with one under {places}.'
     content = load_from_file(path, 'cpu')
     weights = content
