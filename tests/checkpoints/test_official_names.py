@@ -163,12 +163,12 @@ def test_tools_convert_there_and_back(tmp_path, official, model, capsys):
     code, stdout, stderr = run_tool(TOOL, src, ours)
     assert code == 0, stderr
     assert 'grouppose_res50_8xb2-60e_coco-800x1333.py' in stdout
-    assert '662 entries, of which 48 stored twice' in stdout
+    assert '662 entries, of which 48 are stored twice' in stdout
     written = torch.load(ours, weights_only=True)
     model.load_state_dict(written['state_dict'], strict=True)
 
     mmpose_to_official.convert(str(ours), str(tmp_path / 'back.pth'))
-    assert '662 entries, of which 48 stored twice' in capsys.readouterr().out
+    assert '662 entries, of which 48 are stored twice' in capsys.readouterr().out
     back = torch.load(tmp_path / 'back.pth', weights_only=True)
     assert back.keys() == {'model'}
     assert back['model'].keys() == official.keys()

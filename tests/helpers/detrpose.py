@@ -14,6 +14,7 @@ from typing import Dict, Sequence
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmpose.registry import MODELS
 from torch import nn
 
@@ -207,3 +208,61 @@ def _constants(size: str, rows: Dict[str, tuple]) -> Dict[str, np.ndarray]:
         'transformer.decoder.dim_t':
         np.float32(10000)**(2 * np.floor(channel / 2) / np.float32(half))
     }
+
+
+DECODERS = dict(
+    n=dict(
+        num_layers=3,
+        layer_cfg=dict(
+            embed_dims=128,
+            num_levels=2,
+            num_points=6,
+            feedforward_channels=512)),
+    s=dict(num_layers=3, layer_cfg=dict(embed_dims=256)),
+    m=dict(num_layers=4, layer_cfg=dict(embed_dims=256)),
+    l=dict(num_layers=6, layer_cfg=dict(embed_dims=256)),
+    x=dict(num_layers=6, layer_cfg=dict(embed_dims=384), reg_scale=8))
+
+
+def model_config(size: str, num_keypoints: int) -> Config:
+    """The config of a whole model."""
+    dataset = {17: 'coco', 14: 'crowdpose'}[num_keypoints]
+    parts = SIZES[size]
+    return Config(
+        dict(
+            type='BottomupPoseEstimator',
+            data_preprocessor=dict(
+                type='PoseDataPreprocessor',
+                mean=[0., 0., 0.],
+                std=[255., 255., 255.],
+                bgr_to_rgb=True),
+            backbone=dict(type='HGNetV2', **parts['backbone']),
+            neck=dict(type='DFineHybridEncoder', **parts['neck']),
+            head=dict(
+                type='GroupPoseHead',
+                num_queries=60,
+                data_decoder=dict(
+                    type='OKSKeypointCodec',
+                    max_per_img=60,
+                    metainfo=dict(
+                        from_file=f'configs/_base_/datasets/{dataset}.py')),
+                query_selection=dict(type='LearnedContentSelection'),
+                decoder=dict(type='DETRPoseDecoder', **DECODERS[size]),
+                training_queries=dict(
+                    denoising=dict(type='OKSDenoisingQueries', num_labels=81)),
+                criterion=dict(
+                    type='SetCriterion',
+                    matcher=dict(
+                        type='UnionMatcher',
+                        costs=[
+                            dict(type='FocalCost', weight=2.0),
+                            dict(type='KeypointL1Cost', weight=10.0),
+                            dict(type='KeypointOKSCost', weight=4.0)
+                        ]),
+                    losses=dict(
+                        loss_cls=dict(
+                            type='OKSVarifocalLoss', loss_weight=2.0),
+                        loss_kpt=dict(type='KeypointL1Loss', loss_weight=10.0),
+                        loss_oks=dict(type='KeypointOKSLoss',
+                                      loss_weight=4.0)))),
+            test_cfg=dict()))

@@ -157,8 +157,13 @@ class Model:
         """
         frame = self.resize.get('frame')
         old = image.shape[1::-1]
-        size = fitted_size(old, frame) if frame else resized_size(
-            old, self.resize['short_side'], self.resize['max_size'])
+        if 'size' in self.resize:
+            size = tuple(self.resize['size'])
+        elif frame:
+            size = fitted_size(old, frame)
+        else:
+            size = resized_size(old, self.resize['short_side'],
+                                self.resize['max_size'])
         if size != old:
             image = Image.fromarray(image).resize(size, Image.BILINEAR)
         pixels = np.asarray(image, dtype=np.float32)

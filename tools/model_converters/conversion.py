@@ -5,6 +5,7 @@ import os
 import os.path as osp
 import sys
 import tempfile
+from pathlib import Path
 from typing import Callable, Dict, Optional
 
 import torch
@@ -19,25 +20,31 @@ from mmpose.registry import MODELS  # noqa: E402
 
 from projects.grouppose.checkpoints import official_names  # noqa: E402
 
-CONFIG_DIR = osp.join(ROOT, 'configs/body_2d_keypoint/grouppose')
+CONFIG_DIR = osp.join(ROOT, 'configs/body_2d_keypoint')
 
-# Configs of the published family by backbone and number of keypoints.
-CONFIGS = {
-    ('res50', 17): 'coco/grouppose_res50_8xb2-60e_coco-800x1333.py',
-    ('swin-t', 17): 'coco/grouppose_swin-t_8xb2-60e_coco-800x1333.py',
-    ('swin-l', 17): 'coco/grouppose_swin-l_16xb1-60e_coco-800x1333.py',
-    ('res50', 14): 'crowdpose/grouppose_res50_8xb2-80e_crowdpose-800x1333.py',
-    ('swin-t', 14):
-    'crowdpose/grouppose_swin-t_8xb2-80e_crowdpose-800x1333.py',
-    ('swin-l', 14):
-    'crowdpose/grouppose_swin-l_16xb1-80e_crowdpose-800x1333.py',
+# Data sets of the published models by number of keypoints.
+DATASETS = {17: 'coco', 14: 'crowdpose'}
+
+# Published models by backbone, width of the head and layers of the decoder;
+# backbones by an entry of each and its length.
+MODELS_OF = {
+    ('res50', 256, 6): 'grouppose_res50_8xb2',
+    ('swin-t', 256, 6): 'grouppose_swin-t_8xb2',
+    ('swin-l', 256, 6): 'grouppose_swin-l_16xb1',
+    ('b0', 128, 3): 'detrpose_hgnetv2-n_4xb',
+    ('b0', 256, 3): 'detrpose_hgnetv2-s_4xb',
+    ('b2', 256, 4): 'detrpose_hgnetv2-m_4xb',
+    ('b4', 256, 6): 'detrpose_hgnetv2-l_4xb',
+    ('b5', 384, 6): 'detrpose_hgnetv2-x_4xb',
 }
-
-# An entry of each backbone and its length.
 BACKBONES = {
     ('backbone.layer1.0.conv3.weight', 256): 'res50',
     ('backbone.patch_embed.projection.weight', 96): 'swin-t',
     ('backbone.patch_embed.projection.weight', 192): 'swin-l',
+    ('backbone.stem.stem4.conv.weight', 16): 'b0',
+    ('backbone.stem.stem4.conv.weight', 32): 'b2',
+    ('backbone.stem.stem4.conv.weight', 48): 'b4',
+    ('backbone.stem.stem4.conv.weight', 64): 'b5',
 }
 
 
@@ -63,13 +70,20 @@ def choose_config(src: str, weights: Dict[str, Tensor]) -> str:
         if lengths.get(name) == length
     ]
     num_keypoints = lengths.get('head.decoder.keypoint_embedding.weight')
-    config = CONFIGS.get((*backbones, num_keypoints))
-    if config is None:
+    embedding = weights.get('head.decoder.keypoint_embedding.weight')
+    width = 0 if embedding is None else embedding.shape[-1]
+    layers = sum(name.endswith('.ffn_norm.weight') for name in weights)
+    model = MODELS_OF.get((*backbones, width, layers))
+    dataset = DATASETS.get(num_keypoints)
+    if model is None or dataset is None:
         raise ValueError(
             f'{src}: no published config has its backbone (found: '
-            f'{backbones}) and number of keypoints (found: {num_keypoints}). '
-            'Give the config of this checkpoint with --config.')
-    return osp.join(CONFIG_DIR, config)
+            f'{backbones}), {layers} decoder layers of width {width}, and '
+            f'number of keypoints (found: {num_keypoints}). Give the config '
+            'of this checkpoint with --config.')
+    family = model.partition('_')[0]
+    config, = Path(CONFIG_DIR, family, dataset).glob(f'{model}*_{dataset}-*')
+    return str(config)
 
 
 def check_fit(src: str, weights: Dict[str, Tensor],

@@ -1,4 +1,5 @@
-"""Convert a checkpoint of this project for the official Group Pose program."""
+"""Convert a checkpoint of this project for the official Group Pose or DETRPose
+program."""
 from typing import Optional
 
 import conversion
@@ -24,10 +25,12 @@ def convert(src: str, dst: str, config: Optional[str] = None) -> None:
     weights = official_names.load_ours(src)
     conversion.check_fit(src, weights, config)
     official = official_names.to_official(weights)
+    official.update(official_names.load_constants(src))
     conversion.save(dict(model=official), dst)
     print(f'{src}: {len(weights)} entries, all that the model has.\n'
           f'{dst}: {len(official)} entries, of which '
-          f'{len(official) - len(weights)} stored twice.')
+          f'{len(official) - len(weights)} are stored twice or follow from '
+          'the others.')
 
 
 if __name__ == '__main__':

@@ -1,4 +1,5 @@
-"""Convert a checkpoint of the official Group Pose program to this project."""
+"""Convert a checkpoint of the official Group Pose or DETRPose program to this
+project."""
 from typing import Optional
 
 import conversion
@@ -24,10 +25,14 @@ def convert(src: str, dst: str, config: Optional[str] = None) -> None:
     except ValueError as error:
         raise ValueError(f'{src}: {error}') from error
     conversion.check_fit(src, weights, config)
-    conversion.save(dict(meta=dict(), state_dict=weights), dst)
-    print(f'{src}: {len(official)} entries, of which '
-          f'{len(official) - len(weights)} stored twice.\n'
-          f'{dst}: {len(weights)} entries, all that the model has.')
+    # Kept, as other processors round them differently.
+    constants = official_names.take_constants(official)
+    conversion.save(
+        dict(meta=dict(official_constants=constants), state_dict=weights), dst)
+    print(
+        f'{src}: {len(official)} entries, of which '
+        f'{len(official) - len(weights)} are stored twice or follow from '
+        f'the others.\n{dst}: {len(weights)} entries, all that the model has.')
 
 
 if __name__ == '__main__':

@@ -1,15 +1,18 @@
-"""Names and layout of the official program's weights, and ours."""
+"""Names and layout of the official programs' weights, and ours."""
 import re
-from typing import Dict, List, Tuple
+from typing import Dict, Iterable, List, Tuple
 
 import torch
 from torch import Tensor
 
-from .safe_unpickler import load_weights
+from .safe_unpickler import load_from_file, load_weights
+
+# What DETRPose's published models take: squares of so many pixels.
+DETRPOSE_SIDE = 640
 
 # Prefixes of official names and ours, in the order in which they are tried,
 # whichever way. `#` stands for a number that both names hold.
-RENAMED_PREFIXES = (
+GROUP_POSE = (
     # Swin
     ('backbone.0.patch_embed.proj.', 'backbone.patch_embed.projection.'),
     ('backbone.0.patch_embed.', 'backbone.patch_embed.'),
@@ -53,6 +56,31 @@ RENAMED_PREFIXES = (
     ('class_embed.#.', 'head.decoder.class_embeds.#.'),
     ('pose_embed.#.', 'head.decoder.pose_embeds.#.'),
 )
+DETRPOSE = (
+    ('backbone.', 'backbone.'),
+    ('encoder.encoder.0.layers.0.', 'neck.encoder.'),
+    ('encoder.downsample_convs.#.0.', 'neck.downsample_convs.#.'),
+    ('encoder.', 'neck.'),
+    ('transformer.up', 'head.decoder.distribution.up'),
+    ('transformer.reg_scale', 'head.decoder.distribution.reg_scale'),
+    ('transformer.enc_output.', 'head.query_selection.output.'),
+    ('transformer.enc_output_norm.', 'head.query_selection.norm.'),
+    ('transformer.enc_out_class_embed.', 'head.query_selection.class_embed.'),
+    ('transformer.enc_pose_embed.', 'head.query_selection.pose_embed.'),
+    ('transformer.tgt_embed.', 'head.query_selection.content.'),
+    ('transformer.label_enc.',
+     'head.training_queries.denoising.label_embedding.'),
+    ('transformer.pose_enc.',
+     'head.training_queries.denoising.pose_embedding.'),
+    ('transformer.decoder.half_pose_ref_point_head.',
+     'head.decoder.ref_point_head.'),
+    ('transformer.decoder.layers.#.norm2.', 'head.decoder.layers.#.ffn_norm.'),
+    ('transformer.decoder.layers.#.', 'head.decoder.layers.#.'),
+    ('transformer.class_embed.#.', 'head.decoder.class_embeds.#.'),
+    ('transformer.pose_embed.#.', 'head.decoder.pose_embeds.#.'),
+    ('transformer.lqe_embed.#.', 'head.decoder.quality.#.'),
+    ('transformer.', 'head.decoder.'),
+)
 
 # The official file stores the heads of the decoder twice.
 STORED_TWICE = re.compile(r'(?:class|pose)_embed\.\d+\..+')
@@ -72,8 +100,9 @@ def load_official(path: str) -> Dict[str, Tensor]:
     """Read the weights of an official checkpoint, executing nothing.
 
     Args:
-        path (str): File written by the official program, or a bare state
-            dict of its model.
+        path (str): File written by an official program, or a bare state dict
+            of its model. Where there are averaged weights (EMA), which
+            DETRPose evaluates, these are read.
 
     Returns:
         dict[str, Tensor]: Weights by official name, on the CPU.
@@ -82,7 +111,7 @@ def load_official(path: str) -> Dict[str, Tensor]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a checkpoint or holds no weights.
     """
-    return load_weights(path, entry='model')
+    return load_weights(path, 'ema.module', 'model')
 
 
 def load_ours(path: str) -> Dict[str, Tensor]:
@@ -90,7 +119,22 @@ def load_ours(path: str) -> Dict[str, Tensor]:
 
     Args, returns and raises: see :func:`load_official`.
     """
-    return load_weights(path, entry='state_dict')
+    return load_weights(path, 'state_dict')
+
+
+def family_of(names: Iterable[str]) -> str:
+    """The official program that weights come from or go to.
+
+    Args:
+        names (Iterable[str]): Names of weights, official ones or ours.
+
+    Returns:
+        str: 'detrpose' or 'grouppose'.
+    """
+    of_detrpose = ('encoder.', 'transformer.tgt_embed.', 'neck.encoder.',
+                   'head.query_selection.content.')
+    found = any(name.startswith(of_detrpose) for name in names)
+    return 'detrpose' if found else 'grouppose'
 
 
 def from_official(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
@@ -104,8 +148,22 @@ def from_official(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
         keep their name, for :func:`compare_with_model` to list.
 
     Raises:
-        ValueError: If an entry that is stored twice holds two values.
+        ValueError: If an entry that is stored twice holds two values, or one
+            that follows from the others holds something else.
     """
+    if family_of(weights) == 'detrpose':
+        constants = detrpose_constants(weights)
+        for name, value in constants.items():
+            if name in weights and not torch.allclose(
+                    weights[name].double(), value.double(), atol=1e-5):
+                raise ValueError(
+                    f'{name} is not that of square images of {DETRPOSE_SIDE} '
+                    'pixels: this is not a checkpoint of DETRPose with its '
+                    'published settings.')
+        return {
+            _rename(name, _RULES['detrpose'][0]): value
+            for name, value in weights.items() if name not in constants
+        }
     ours = {}
     for name, value in weights.items():
         alias = name
@@ -119,7 +177,7 @@ def from_official(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
                 'settings.')
         if PATCH_MERGING.match(name):
             value = _reverse_axes(value, (2, 2, -1))
-        ours[_rename(name, _TO_OURS)] = value
+        ours[_rename(name, _RULES['grouppose'][0])] = value
     return ours
 
 
@@ -130,18 +188,71 @@ def to_official(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
         weights (dict[str, Tensor]): Weights by our name.
 
     Returns:
-        dict[str, Tensor]: Weights by official name, those of the decoder's
-        heads under both of their names.
+        dict[str, Tensor]: Weights by official name, with all that the
+        official file holds besides: weights under a second name, and
+        entries that follow from the others.
     """
+    family = family_of(weights)
     official = {}
     for name, value in weights.items():
-        name = _rename(name, _TO_OFFICIAL)
+        name = _rename(name, _RULES[family][1])
         if PATCH_MERGING.match(name):
             value = _reverse_axes(value, (-1, 2, 2))
         official[name] = value
         if STORED_TWICE.fullmatch(name):
             official[ALIAS_PREFIX + name] = value
+    if family == 'detrpose':
+        official.update(detrpose_constants(official))
     return official
+
+
+def take_constants(official: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    """The entries of official weights that ours do without."""
+    if family_of(official) != 'detrpose':
+        return {}
+    names = detrpose_constants(official)
+    return {name: official[name] for name in names if name in official}
+
+
+def load_constants(path: str) -> Dict[str, Tensor]:
+    """What :func:`take_constants` found before a file was converted, if it
+    says so."""
+    content = load_from_file(path, 'cpu')
+    meta = content.get('meta') if isinstance(content, dict) else None
+    kept = meta.get('official_constants') if isinstance(meta, dict) else None
+    return kept if isinstance(kept, dict) else {}
+
+
+def detrpose_constants(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    """Entries of DETRPose's files that follow from the others.
+
+    Args:
+        weights (dict[str, Tensor]): Weights by official name.
+
+    Returns:
+        dict[str, Tensor]: Anchors of all tokens as logits (1, S, 2), whether
+        they are not usable (1, S, 1), and the wavelengths of the sine
+        embedding (C / 2, ).
+    """
+    levels = sum(
+        name.startswith('encoder.input_proj.')
+        and name.endswith('.conv.weight') for name in weights)
+    width = weights['transformer.instance_embedding.weight'].shape[1]
+    centers = []
+    for level in range(levels):
+        cells = DETRPOSE_SIDE // 32 * 2**(levels - 1 - level)
+        axis = (torch.arange(cells, dtype=torch.float32) + 0.5) / cells
+        y, x = torch.meshgrid(axis, axis, indexing='ij')
+        centers.append(torch.stack([x, y], -1).view(1, -1, 2))
+    anchors = torch.cat(centers, 1)
+    usable = ((anchors > 0.01) & (anchors < 0.99)).all(-1, keepdim=True)
+    channel = torch.arange(width // 2, dtype=torch.float32)
+    return {
+        'transformer.anchors': torch.log(anchors / (1 - anchors)),
+        'transformer.valid_mask':  # QUIRK: true where not valid
+        ~usable,
+        'transformer.decoder.dim_t': 10000**(2 * (channel // 2) / (width // 2))
+    }
 
 
 def compare_with_model(weights: Dict[str, Tensor],
@@ -180,8 +291,11 @@ def _compile(pairs) -> List[Tuple[re.Pattern, str]]:
             for source, target in pairs]
 
 
-_TO_OURS = _compile(RENAMED_PREFIXES)
-_TO_OFFICIAL = _compile(pair[::-1] for pair in RENAMED_PREFIXES)
+# To ours and to the official names, by family.
+_RULES = {
+    family: (_compile(pairs), _compile(pair[::-1] for pair in pairs))
+    for family, pairs in (('grouppose', GROUP_POSE), ('detrpose', DETRPOSE))
+}
 
 
 def _rename(name: str, rules: List[Tuple[re.Pattern, str]]) -> str:

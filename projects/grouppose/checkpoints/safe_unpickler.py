@@ -134,12 +134,13 @@ def load_from_file(path: str, map_location: Union[str, Callable, None] = None):
         ) from error
 
 
-def load_weights(path: str, entry: str) -> Dict[str, Tensor]:
+def load_weights(path: str, *entries: str) -> Dict[str, Tensor]:
     """Read the weights of a checkpoint.
 
     Args:
         path (str): File written by ``torch.save``.
-        entry (str): Where the file's dict has its weights. A file that is
+        entries (str): Where the file's dict has its weights: keys, joined by
+            dots, of which the first that is there counts. A file that is
             nothing but a state dict is accepted too.
 
     Returns:
@@ -151,10 +152,17 @@ def load_weights(path: str, entry: str) -> Dict[str, Tensor]:
         ValueError: If the file is not a checkpoint or has no weights there,
             or if anything but tensors is among them.
     """
-    remedy = f'Give a state dict, or a checkpoint with one under `{entry}`.'
+    places = ' or '.join(f'`{entry}`' for entry in entries)
+    remedy = f'Give a state dict, or a checkpoint with one under {places}.'
     content = load_from_file(path, 'cpu')
-    nested = isinstance(content, dict) and entry in content
-    weights = content[entry] if nested else content
+    weights = content
+    for entry in entries:
+        found = content
+        for key in entry.split('.'):
+            found = found.get(key) if isinstance(found, dict) else None
+        if found is not None:
+            weights = found
+            break
     if not isinstance(weights, dict) or not weights:
         raise ValueError(
             f'{path}: holds no weights but {_describe(weights)}. ' + remedy)

@@ -114,7 +114,7 @@ def _replace_doubles(graph: onnx.GraphProto) -> None:
         for attribute in node.attribute:
             if node.op_type == 'Cast' and attribute.i == TensorProto.DOUBLE:
                 attribute.i = TensorProto.FLOAT
-            elif node.op_type == 'Constant':
+            elif node.op_type in ('Constant', 'ConstantOfShape'):
                 tensors.append(attribute.t)
     for tensor in tensors:
         if tensor.data_type == TensorProto.DOUBLE:

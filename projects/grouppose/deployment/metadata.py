@@ -1,12 +1,15 @@
 """What a program must know to use a graph without anything else."""
 import json
-from typing import Dict, Optional, Sequence
+from typing import Dict, Optional, Sequence, Tuple
 
 from torch import nn
 
+from ..data.fixed_size import PoseFixedResize
 from ..version import __version__
 
-PIPELINE = ['LoadPoseImage', 'PoseResize', 'PackPoseInputs']
+# The test pipelines that a graph can describe.
+PIPELINES = [['LoadPoseImage', resize, 'PackPoseInputs']
+             for resize in ('PoseResize', 'PoseFixedResize')]
 
 
 def describe(model: nn.Module,
@@ -25,7 +28,8 @@ def describe(model: nn.Module,
         - mean, std: of the three channels, for pixels of 0 to 255
         - channel_order: 'rgb' or 'bgr'
         - resize: ``short_side`` and ``max_size`` of :class:`PoseResize`, or
-          the ``frame`` (w, h) that images are fitted into
+          the ``frame`` (w, h) that images are fitted into, or the ``size``
+          (w, h) that they get, whatever their aspect ratio
         - pad_divisor: what width and height are padded to a multiple of
         - dataset, keypoint_names, sigmas, skeleton (pairs of keypoints),
           keypoint_colors and link_colors (RGB)
@@ -36,20 +40,23 @@ def describe(model: nn.Module,
     name = model.cfg.filename
     pipeline = model.cfg.test_dataloader.dataset.pipeline
     steps = [step['type'] for step in pipeline]
-    if steps != PIPELINE:
+    if steps not in PIPELINES:
         raise ValueError(
             f'{name}: the test pipeline is {", ".join(steps)}, but a graph '
-            f'can describe {", ".join(PIPELINE)} only. Set '
-            'test_dataloader.dataset.pipeline to these.')
-    resize = dict(
-        short_side=pipeline[1]['short_side'],
-        max_size=pipeline[1].get('max_size'))
-    if fixed_size is not None:
+            f'can describe {" or ".join(map(", ".join, PIPELINES))} only. '
+            'Set test_dataloader.dataset.pipeline to these.')
+    if network_size(model) is not None:
+        resize = dict(size=list(fixed_size or network_size(model)))
+    elif fixed_size is not None:
         resize = dict(frame=list(fixed_size))
-    elif not isinstance(resize['short_side'], int):
-        raise ValueError(
-            f'{name}: short_side of PoseResize in the test pipeline is '
-            f'{resize["short_side"]}. Set one length.')
+    else:
+        resize = dict(
+            short_side=pipeline[1]['short_side'],
+            max_size=pipeline[1].get('max_size'))
+        if not isinstance(resize['short_side'], int):
+            raise ValueError(
+                f'{name}: short_side of PoseResize in the test pipeline is '
+                f'{resize["short_side"]}. Set one length.')
 
     preprocessor = model.data_preprocessor
     if not preprocessor._enable_normalize or preprocessor.pad_value != 0:
@@ -73,3 +80,12 @@ def describe(model: nn.Module,
         keypoint_colors=meta['keypoint_colors'].tolist(),
         link_colors=meta['skeleton_link_colors'].tolist())
     return {key: json.dumps(value) for key, value in values.items()}
+
+
+def network_size(model: nn.Module) -> Optional[Tuple[int, int]]:
+    """Width and height that the test pipeline gives every image, or None if
+    they depend on the image."""
+    for step in model.cfg.test_dataloader.dataset.pipeline:
+        if step['type'] == 'PoseFixedResize':
+            return PoseFixedResize(step['size']).size
+    return None

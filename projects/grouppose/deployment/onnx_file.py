@@ -1,4 +1,5 @@
 """The whole way from a model to an ONNX file that is known to be right."""
+import copy
 import os
 from typing import Optional, Sequence
 
@@ -6,12 +7,12 @@ import numpy as np
 import onnx
 from torch import nn
 
-from ..inference.speed import OneDNNLinear
+from ..inference.speed import OneDNNLinear, fold_batch_norms, switch_to_deploy
 from ..model import GroupPoseHead
 from .comparison import Difference, compare, drawn_batches, load_graph
 from .graph import trace
 from .half import precise_parts, to_half
-from .metadata import describe
+from .metadata import describe, network_size
 
 # What a graph may differ by from its model, in pixels and in scores. In half
 # precision the median pose counts: of two that rank about the same, either
@@ -32,7 +33,8 @@ def export(model: nn.Module,
             ``prepare=False``, on the CPU.
         path (str): File to write; one that exists is replaced.
         fixed_size (Sequence[int], optional): Width and height of the only
-            images that the graph takes. Defaults to any.
+            images that the graph takes. Defaults to the size that the test
+            pipeline gives every image, else to any.
         batch_size (int, optional): The only size of a batch. Defaults to
             any.
         half (bool): See :func:`to_half`. Defaults to False.
@@ -54,9 +56,13 @@ def export(model: nn.Module,
             f'{model.cfg.filename}: the model was prepared for inference, '
             'which no graph can be made of. Load it with prepare=False.')
     metadata = describe(model, fixed_size)
-    graph = trace(model, fixed_size, batch_size)
+    fixed_size = fixed_size or network_size(model)
+    deployed = copy.deepcopy(model)
+    switch_to_deploy(deployed)
+    fold_batch_norms(deployed)
+    graph = trace(deployed, fixed_size, batch_size)
     if half:
-        graph = to_half(graph, precise_parts(model))
+        graph = to_half(graph, precise_parts(deployed))
     onnx.helper.set_model_props(graph, metadata)
     onnx.checker.check_model(graph, full_check=True)
     content = graph.SerializeToString()

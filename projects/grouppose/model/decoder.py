@@ -81,6 +81,12 @@ class GroupPoseDecoder(BaseModule):
             for other in others:
                 other.load_state_dict(first.state_dict())
 
+    def switch_to_deploy(self) -> None:
+        """Drop what only training needs: classes of all layers but the
+        last."""
+        for index in range(len(self.layers) - 1):
+            self.class_embeds[index] = nn.Identity()
+
     def initial_queries(self, content: Tensor, poses: Tensor) -> QueryGroup:
         """Queries of instances that start from features and a pose.
 

@@ -3,7 +3,7 @@ offsets to it, which every layer sharpens."""
 from mmengine.model import ModuleList
 from mmpose.models.heads.transformer_heads.transformers.utils import FFN
 from mmpose.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
 from .decoder import GroupPoseDecoder
 from .detrpose_layer import Gate
@@ -72,6 +72,12 @@ class DETRPoseDecoder(GroupPoseDecoder):
         self.quality[0].init_weights()
         for other in self.quality[1:]:
             other.load_state_dict(self.quality[0].state_dict())
+
+    def switch_to_deploy(self) -> None:
+        """Drop what only training needs; see the base class."""
+        super().switch_to_deploy()
+        for index in range(len(self.layers) - 1):
+            self.quality[index] = nn.Identity()
 
     def forward(self, queries: Queries, memory: Tokens) -> OutputSets:
         """Refine poses.

@@ -36,9 +36,15 @@ class OffsetDistribution(nn.Module):
         self.register_buffer('up', torch.tensor([up]))
         self.register_buffer('reg_scale', torch.tensor([reg_scale]))
 
+    def switch_to_deploy(self) -> None:
+        """Compute the values once."""
+        self.register_buffer('fixed_values', self.values, persistent=False)
+
     @property
     def values(self) -> Tensor:
         """Tensor: Offset of each bin in image sizes, (R + 1, )."""
+        if hasattr(self, 'fixed_values'):
+            return self.fixed_values
         scale = self.reg_scale.abs().to(self.up.dtype)
         bound = self.up.abs() * scale
         step = (bound + 1)**(2 / (self.reg_max - 2))

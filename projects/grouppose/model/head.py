@@ -154,6 +154,11 @@ class GroupPoseHead(BaseHead):
             initialize(self, self.init_cfg)
         self._is_init = True
 
+    def switch_to_deploy(self) -> None:
+        """Drop what only training needs: its queries and the criterion."""
+        self.training_queries = ModuleDict()
+        self.criterion = None
+
     def forward(self,
                 feats: Sequence[Tensor],
                 batch_data_samples: OptSampleList = None) -> OutputSets:
