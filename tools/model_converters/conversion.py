@@ -6,7 +6,7 @@ import os.path as osp
 import sys
 import tempfile
 from pathlib import Path
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, Optional, Tuple
 
 import torch
 from mmengine.config import Config
@@ -86,8 +86,10 @@ def choose_config(src: str, weights: Dict[str, Tensor]) -> str:
     return str(config)
 
 
-def check_fit(src: str, weights: Dict[str, Tensor],
-              config: Optional[str]) -> None:
+def check_fit(src: str,
+              weights: Dict[str, Tensor],
+              config: Optional[str],
+              parts: Tuple[str, ...] = ('', )) -> None:
     """Refuse weights that do not fill a model exactly.
 
     Args:
@@ -95,6 +97,8 @@ def check_fit(src: str, weights: Dict[str, Tensor],
         weights (dict[str, Tensor]): Weights by our name.
         config (str, optional): Config of the model. Defaults to the one that
             the weights are for.
+        parts (tuple[str]): Prefixes of the entries that must be filled.
+            Defaults to all.
 
     Raises:
         ValueError: If they do not fit; the message has a table of what does
@@ -104,7 +108,9 @@ def check_fit(src: str, weights: Dict[str, Tensor],
     print(f'config: {osp.relpath(config)}')
     init_default_scope('mmpose')
     model = MODELS.build(Config.fromfile(config).model)
-    problems = fit.compare_with_model(weights, model)
+    problems = [(name, what)
+                for name, what in fit.compare_with_model(weights, model)
+                if name.startswith(parts)]
     if problems:
         width = max(len(name) for name, _ in problems)
         table = '\n'.join(f'  {name:{width}}  {what}'

@@ -178,6 +178,24 @@ def from_official(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
     return ours
 
 
+def from_dfine(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    """Backbone and neck of D-FINE, which DETRPose has, too, by our name.
+
+    Args:
+        weights (dict[str, Tensor]): Weights of D-FINE by its names.
+
+    Returns:
+        dict[str, Tensor]: Without its decoder, and without counters of
+        batches in the backbone, whose norms are frozen in DETRPose.
+    """
+    return {
+        _rename(name, _RULES['detrpose'][0]): value
+        for name, value in weights.items()
+        if name.startswith('encoder.') or (name.startswith(
+            'backbone.') and not name.endswith('.num_batches_tracked'))
+    }
+
+
 def to_official(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
     """Turn our weights into official ones: :func:`from_official` undone.
 
