@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 from mmpose.registry import MODELS
 
-from projects.grouppose.checkpoints.mmengine_loading import check_start
+from projects.grouppose.checkpoints.fit import check_start
 from tests.helpers.detrpose import DETRPOSE_DIR, detrpose_state_dict
 
 sys.path.append('tools/model_converters')

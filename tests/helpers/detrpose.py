@@ -18,6 +18,7 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 from torch import nn
 
+DETRPOSE_DIR = 'configs/body_2d_keypoint/detrpose/'
 # Where golden files are: the small ones in the repository, others beside it.
 FOLDERS = (Path(__file__).parents[1] / 'golden/detrpose',
            Path(__file__).parents[3] / 'shared/golden/detrpose')
@@ -212,8 +213,7 @@ def _constants(size: str, rows: Dict[str, tuple]) -> Dict[str, np.ndarray]:
 def model_config(size: str, num_keypoints: int) -> Config:
     """Config of the published model of a size, without pretrained weights."""
     dataset = {17: 'coco', 14: 'crowdpose'}[num_keypoints]
-    folder = Path(__file__).parents[2] / 'configs/body_2d_keypoint/detrpose'
-    path, = folder.glob(f'{dataset}/detrpose_hgnetv2-{size}_*.py')
+    path, = Path(DETRPOSE_DIR).glob(f'{dataset}/detrpose_hgnetv2-{size}_*')
     model = Config.fromfile(path).model
     model.backbone.init_cfg = None
     return model
