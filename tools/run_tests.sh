@@ -16,7 +16,7 @@ cores="$("$python" -c 'import os; print(min(4, os.cpu_count() or 1))')"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$cores}"
 
 folders=()
-for folder in projects configs tools tests; do
+for folder in projects configs tools benchmarks tests; do
     [ ! -d "$folder" ] || folders+=("$folder")
 done
 
@@ -37,4 +37,5 @@ if [ ${#failed[@]} -gt 0 ]; then
 fi
 
 echo '== pytest'
-"$python" -m pytest --cov=projects/grouppose --cov=tools --cov-report=term "$@"
+"$python" -m pytest --cov=projects/grouppose --cov=tools \
+    --cov=benchmarks --cov-report=term "$@"
