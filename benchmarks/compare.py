@@ -154,7 +154,7 @@ def prepare(args: argparse.Namespace) -> Tuple[Results, List[Step]]:
                 Section('facts', describe_progress), *SECTIONS,
                 Section('facts', lambda _: show_charts(args.out))
             ],
-        settings=dict(settings, methods=list(kinds)),
+        settings=dict(settings, names=list(kinds)),
         kinds=kinds,
         people=usual_people(args.people),
         steps=[step.name for step in steps],

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from benchmarks.lib.method import find_method
 from benchmarks.lib.mmcv_path import mmcv_sampling
-from benchmarks.lib.results import Results, Section, markdown_table
+from benchmarks.lib.results import Results
 from benchmarks.lib.variants import (COLUMNS, MEMORY, measure_variants,
                                      time_variants)
 from projects.grouppose.inference import speed
@@ -171,41 +171,27 @@ def measure_products(args: argparse.Namespace) -> Iterator[dict]:
             yield from time_variants(what, cases, args.settings)
 
 
-TABLES = {
-    'attention': (measure_attention, 'Deformable attention',
-                  'Memory is what a pass adds to its arguments, its result '
-                  'included, at its peak, in a fresh process.', MEMORY),
-    'model': (measure_model, 'The whole model, step by step',
-              'Each row adds a step to those above it. Differences are the '
-              'largest to the first row.', {
-                  'pixels': lambda row: f'{row["pixels"]:.1g}',
-                  'logits': lambda row: f'{row["logits"]:.1g}'
-              }),
-    'products': (measure_products, 'Matrix products in other forms', '', {}),
-}
-
-
 def main(argv=None) -> None:
     parser = ArgumentParser(__doc__, repeats=5)
     parser.add_argument(
         '--config', default='grouppose-r50', help='the model (%(default)s)')
     parser.add_size((1333, 800), 'the image')
     args = parser.parse_args(argv)
-    sections = [
-        Section(
-            name,
-            lambda content, name=name, more=more: markdown_table(
-                dict(COLUMNS, **more), content[name]),
-            title,
-            text) for name, (_, title, text, more) in TABLES.items()
-    ]
     results = Results(
         args.out / 'cpu_steps', 'Inference on a CPU',
         f'{args.size[0]} x {args.size[1]} pixels, batch 1, float32. Cases '
-        f'take turns; medians (least to most) of {args.repeats}.', sections)
-    for name, (measure, *_) in TABLES.items():
+        f'take turns; medians (least to most) of {args.repeats}. "Forward" is '
+        'the deformable attention of a layer of the encoder; memory is what '
+        'it adds to its arguments, its result included, at its peak, in a '
+        'fresh process. Of the whole model, each row adds a step to those '
+        'above it, and differences are the largest to the first row.', {
+            **COLUMNS,
+            **MEMORY, 'pixels': lambda row: f'{row["pixels"]:.1g}',
+            'logits': lambda row: f'{row["logits"]:.1g}'
+        })
+    for measure in (measure_attention, measure_model, measure_products):
         for row in measure(args):
-            results.add(row, table=name)
+            results.add(row)
     print(results.markdown())
 
 

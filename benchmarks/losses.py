@@ -155,8 +155,8 @@ def assign_only(costs) -> None:
 
 
 def main(argv=None) -> None:
-    parser = ArgumentParser(__doc__, repeats=20)
-    parser.set_defaults(threads=1, warmup=2)
+    parser = ArgumentParser(__doc__, repeats=20, warmup=2)
+    parser.set_defaults(threads=1)
     parser.add_number('--batch-size', 16, 'images')
     parser.add_number('--people', 20, 'people per image')
     parser.add_number('--queries', 100, 'instances N')

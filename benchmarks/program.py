@@ -23,14 +23,9 @@ def positive(text: str) -> int:
 
 class ArgumentParser(argparse.ArgumentParser):
     """A parser with the arguments of all experiments: ``--out``,
-    ``--threads``, and, with a number of repeats, those of turns.
+    ``--threads``, and, with a number of repeats, those of turns."""
 
-    Args:
-        description (str): Docstring of the program.
-        repeats (int): Default of ``--repeats``. Defaults to 0: no turns.
-    """
-
-    def __init__(self, description: str, repeats: int = 0):
+    def __init__(self, description: str, repeats: int = 0, warmup: int = 1):
         super().__init__(
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -44,7 +39,7 @@ class ArgumentParser(argparse.ArgumentParser):
         self.add_argument('--threads', type=positive, help='CPU threads')
         if repeats:
             self.add_number('--repeats', repeats, 'turns of each case')
-            self.add_number('--warmup', 1, 'turns before them', type=int)
+            self.add_number('--warmup', warmup, 'turns before them', type=int)
 
     def add_number(self, name: str, default: Any, text: str,
                    **options) -> None:

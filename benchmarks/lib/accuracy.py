@@ -25,16 +25,10 @@ def measure_accuracy(method: Method,
                      folder: Path,
                      boxes: Optional[Path] = None,
                      device: str = 'cpu') -> List[dict]:
-    """Evaluate a method in a process of its own, as its config says.
+    """Evaluate a method as its config says, which leaves logs in a folder.
 
-    A top-down method gets the annotated boxes, and then those of the file.
-
-    Args:
-        method (Method): The method.
-        data (DataSet): To evaluate on.
-        folder (Path): Where configs, logs and metrics are left.
-        boxes (Path, optional): Detections as COCO's result files have them.
-        device (str): 'cpu' or 'cuda'.
+    A top-down method gets the annotated boxes, and then those of a file as
+    COCO's result files have them.
 
     Returns:
         list[dict]: Rows with method, boxes and metrics by name (of the first
@@ -71,11 +65,7 @@ def measure_accuracy(method: Method,
 def make_test_config(config: Config, data: DataSet,
                      boxes: Optional[Path]) -> Config:
     """Let a config evaluate on other images; top-down methods on the
-    annotated boxes without other ones.
-
-    Raises:
-        ValueError: If it does not say where its images are.
-    """
+    annotated boxes without other ones."""
     dataset = config.test_dataloader.dataset
     while 'dataset' in dataset:  # one around another
         dataset = dataset.dataset

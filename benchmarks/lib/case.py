@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 import numpy as np
 import torch
 from mmengine.dataset import Compose, pseudo_collate
-from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.optim import build_optim_wrapper
 
 from .configs import DETECTOR, TOP_DOWN
 from .cost import CostCounter
@@ -18,6 +18,10 @@ from .parts import Stopwatch, watched
 from .turns import clock
 
 CROPS = 64  # in a batch, at most
+WRAPPERS = dict(
+    fp32={},
+    fp16=dict(type='AmpOptimWrapper', dtype='float16', loss_scale='dynamic'),
+    bf16=dict(type='BFloat16OptimWrapper'))
 # They take the first image of a batch for all of it, or refuse.
 ONE_IMAGE_HEADS = ('DEKRHead', 'CIDHead')
 
@@ -33,20 +37,10 @@ class Load(NamedTuple):
 
 
 class InferenceCase:
-    """A method that predicts the same images over and over.
+    """A method that predicts the same images over and over: pictures from the
+    first on and again, or random pixels of its size without any.
 
-    A top-down method gets a crop for each of the people, other methods the
-    images.
-
-    Args:
-        method (Method): The method.
-        load (Load): What it has to do.
-        pictures (Sequence[Picture], optional): Images, taken from the first
-            on and again. Random pixels of the method's size without.
-        device (str): Where to compute.
-
-    Raises:
-        ValueError: If the method predicts one image at a time.
+    A top-down method gets a crop for each of the people, others the images.
     """
 
     def __init__(self,
@@ -121,17 +115,8 @@ class InferenceCase:
 
 
 class TrainingCase:
-    """A method that takes optimizer steps with the same random batch.
-
-    Args:
-        method (Method): The method.
-        load (Load): What it has to do. A top-down method gets as many images
-            of one person.
-        device (str): Where to compute.
-
-    Raises:
-        RuntimeError: If the config is for evaluation only.
-    """
+    """A method that takes optimizer steps with the same random batch. A
+    top-down method gets as many images of one person."""
 
     def __init__(self, method: Method, load: Load, device: str = 'cpu'):
         images, people = load.batch_size, load.people
@@ -142,8 +127,9 @@ class TrainingCase:
             # First what fails for a method that cannot be trained.
             self.batch = make_training_batch(method, images, people)
             self.model = method.build(device).train()
-            self.optimizer = _make_optimizer(method, self.model,
-                                             load.precision)
+            settings = method.read().optim_wrapper
+            settings.update(WRAPPERS[load.precision])
+            self.optimizer = build_optim_wrapper(self.model, settings)
 
     def __call__(self) -> Dict[str, float]:
         """Take a step; return the seconds of forward, backward and
@@ -168,18 +154,6 @@ class TrainingCase:
         data = self.model.data_preprocessor(self.batch, True)
         losses = self.model(**data, mode='loss')
         return self.model.parse_losses(losses)[0]
-
-
-def _make_optimizer(method: Method, model: torch.nn.Module,
-                    precision: str) -> OptimWrapper:
-    """The optimizer of the config, in one of the precisions."""
-    settings = method.read().optim_wrapper
-    if precision == 'fp16':
-        settings.update(
-            type='AmpOptimWrapper', dtype='float16', loss_scale='dynamic')
-    elif precision == 'bf16':
-        settings.update(type='BFloat16OptimWrapper')
-    return build_optim_wrapper(model, settings)
 
 
 def _inputs_of(method: Method, picture: Picture, load: Load) -> List[dict]:

@@ -60,12 +60,7 @@ def draw_curves(curves: Dict[str, List[List[Tuple[int, float]]]], steps: str,
                 metric: str, path: Path) -> None:
     """Draw the median of some runs as a line and their spread as a band.
 
-    Args:
-        curves (dict[str, list]): Runs by name, each a list of step and
-            metric, from 0 to 1. Runs of a name have the same steps.
-        steps (str): What a step is, e.g. 'epoch'.
-        metric (str): Name of the metric.
-        path (Path): Picture to write.
+    Each name has runs of the same steps, lists of step and metric (0 to 1).
     """
     figure, axis = plt.subplots(figsize=(8, 4.5))
     for name, runs in curves.items():

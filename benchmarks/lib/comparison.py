@@ -1,5 +1,6 @@
 """The tables of a comparison of methods."""
 import statistics
+from pathlib import Path
 from typing import Callable, Optional
 
 from .configs import DETECTOR, TOP_DOWN, WHOLE_IMAGE
@@ -8,58 +9,6 @@ from .latencies import (by_people, crossing_text, grouped, in_order, latencies,
 from .parts import ORDER, STAGES
 from .results import Section, markdown_table, mebibytes, milliseconds, spread
 
-EXPLANATION = """
-All methods were measured in one run of one program. They take turns, so that
-noise of the machine hits all alike; times are medians (least to most) of
-{repeats} turns after {warmup} that did not count. "To first" is the time of a
-method by that of the first one in the same turn. A method that is given twice
-shows how far to trust a difference.
-
-A time is from the image as an array in main memory to poses as numpy arrays. A
-top-down method takes each person as an image of its own, up to 64 at a time:
-"NAME" has the boxes given for nothing, "NAME + detector" has to find them
-first, as whole-image methods do.
-{images}
-
-Weights are random where no checkpoint is given: what methods drop by score or
-suppress as duplicates, and so the time for it, is not that of trained ones.
-"""
-METHODS = """
-GFLOP is of one image for whole-image methods, of one person for top-down ones,
-a multiplication and an addition being two; a flip test doubles it.
-"""
-ACCURACY = """
-By `tools/test.py`, with the metric of each config, in percent. The boxes of a
-top-down method are the annotated ones ("true"), which tell it how many people
-there are, or those of a file. Published AP is of the size that was published.
-"""
-LATENCY = """
-Images with {people} people. Memory is the peak with weights, on a CPU of a
-fresh process.
-"""
-PEOPLE = """
-One image at a time. Only the methods of a column took turns. The number of
-people is that of the boxes that top-down methods get, those of the image again
-and again; whole-image methods get the same image in every column.
-"""
-CROSSING = """
-The number of people from which the whole-image method of the column is faster
-than the top-down method of the row. Between the measured numbers, the ratio of
-the two in the same turn is interpolated linearly.
-"""
-PARTS = """
-Eager. The floor is the larger of FLOPs by the rate of large matrix products
-and bytes by the bandwidth of a copy, both measured in the same run. FLOPs are
-those of matrix products, convolutions, attention and deformable sampling, two
-for a multiplication and an addition; bytes are what these read and write if
-each does so once, everything else fused into them. What a part does outside of
-the others is its own. On a GPU each part is waited for, so that the sum is
-more than the latency.
-"""
-TRAINING = """
-An optimizer step with {people} people on each image. A top-down method gets
-as many images of one person.
-"""
 # Of CocoMetric, first for COCO, then for CrowdPose, with what it calls alike
 # told apart.
 METRICS = {
@@ -281,15 +230,21 @@ def training_table(content: dict) -> str:
         [row for turn in turns for row in in_order(content, turn)])
 
 
-SECTIONS = (
-    Section('facts', methods_table, 'Methods', METHODS),
-    Section('accuracy', accuracy_table, 'Accuracy', ACCURACY),
-    Section('latency', latency_table, 'Latency', LATENCY),
-    Section('latency', people_table, 'Latency by number of people', PEOPLE),
-    Section('latency', crossing_table,
-            'From how many people on whole images win', CROSSING),
-    Section('parts', split_table, 'Where the time goes',
-            'One image with {people} people.'),
-    Section('parts', parts_table, 'Time by part', PARTS),
-    Section('training', training_table, 'Training step', TRAINING),
-)
+# The texts of the report by the title of their section.
+EXPLANATION, *BLOCKS = Path(__file__).with_name(
+    'comparison.md').read_text().split('\n## ')
+TEXTS = dict(block.split('\n', 1) for block in BLOCKS)
+SECTIONS = [
+    Section(table, to_markdown, title, TEXTS[title])
+    for table, to_markdown, title in (
+        ('facts', methods_table, 'Methods'),
+        ('accuracy', accuracy_table, 'Accuracy'),
+        ('latency', latency_table, 'Latency'),
+        ('latency', people_table, 'Latency by number of people'),
+        ('latency', crossing_table,
+         'From how many people on whole images win'),
+        ('parts', split_table, 'Where the time goes'),
+        ('parts', parts_table, 'Time by part'),
+        ('training', training_table, 'Training step'),
+    )
+]

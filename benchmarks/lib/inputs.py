@@ -37,12 +37,7 @@ def load_pictures(ann_file: Path,
                   image_dir: Path,
                   limit: int = 8) -> List[Picture]:
     """Load the first images of a data set in the COCO format with people in
-    them, in the order of the file.
-
-    Raises:
-        ValueError: If the annotations cannot be read, an image cannot, or
-            there is nobody in any.
-    """
+    them, in the order of the file."""
     try:
         content = json.loads(ann_file.read_text())
         boxes = {image['id']: [] for image in content['images']}
@@ -75,14 +70,6 @@ def make_training_batch(method: Method, batch_size: int, people: int) -> dict:
 
     The last two transforms of the config's own training pipeline,
     ``GenerateTarget`` and ``PackPoseInputs``, make it.
-
-    Args:
-        method (Method): Whose config is used.
-        batch_size (int): Number of images.
-        people (int): Number of people on each.
-
-    Raises:
-        RuntimeError: If the config is for evaluation only.
     """
     init_default_scope('mmpose')
     config = method.read()

@@ -42,14 +42,9 @@ def to_first(row: dict) -> str:
 
 
 def latencies(content: dict) -> List[dict]:
-    """Rows of latency per image.
-
-    Returns:
-        list[dict]: Of each method, and behind a top-down one what it is after
-        the detector, if that was measured: the row with label, kind, detects
-        (whether images are all that it needs), seconds of an image, and
-        first.
-    """
+    """Rows of latency of each method, and behind a top-down one what it is
+    after the detector, if that was measured: with label, kind, detects
+    (whether images are all that it needs), seconds of an image, and first."""
     found = []
     for rows in grouped(content['latency'], *Load._fields):
         per_image = []
@@ -114,11 +109,7 @@ def find_crossings(whole: Dict[int, list], other: Dict[int,
     It is where the ratio of their times in the same turn becomes 1. Between
     the numbers of people that were measured, it is taken to be linear, as it
     is for a top-down method beside one to which their number does not matter.
-
-    Args:
-        whole (dict): Seconds of the whole-image method in each turn, by the
-            number of people.
-        other (dict): Those of another method.
+    Both give seconds of each turn, by the number of people.
 
     Returns:
         list[float]: Turn by turn. ``-inf`` where it is faster for all

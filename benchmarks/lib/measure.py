@@ -49,22 +49,13 @@ def measure_cases(methods: Sequence[Method],
                   measure: Callable = time_once,
                   with_memory: bool = False,
                   with_costs: bool = False) -> List[dict]:
-    """Run a case of each method in turns.
-
-    Args:
-        methods (Sequence[Method]): The methods.
-        load (Load): What they have to do.
-        make (Callable): Makes the case of a method and a load.
-        settings (Settings): How to measure.
-        measure (Callable): Seconds of a case, or seconds by part. Defaults to
-            the time of a call.
-        with_memory (bool): Measure the peak of a call, weights included.
-        with_costs (bool): Count FLOPs and bytes of each part.
+    """Run the case that is made of each method and a load, in turns.
 
     Returns:
         list[dict]: method, the load, seconds (a list over turns, or one for
-        each part), and if asked for memory_mib and costs (FLOPs and bytes by
-        part); or failed.
+        each part, as ``measure`` tells them), and if asked for memory_mib (the
+        peak of a call, weights included) and costs (FLOPs and bytes by part);
+        or failed.
     """
     rows, cases = {}, {}
     for method in methods:

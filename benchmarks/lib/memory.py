@@ -13,16 +13,8 @@ def peak_memory(prepare: Callable[[], Callable], device: str) -> float:
     """MiB that a run takes at its peak, beyond what its preparation left.
 
     On a CPU it is the resident memory of a new process, as the peak of a
-    process never falls again.
-
-    Args:
-        prepare (Callable): Returns what is run. On a CPU it is pickled.
-        device (str): Where the run computes.
-
-    Raises:
-        BrokenProcessPool: If the process was killed.
-        OSError: If the system does not tell the peak of a process (Linux
-            with glibc does).
+    process never falls again; ``prepare``, which returns what is run, is
+    pickled then. Needs Linux with glibc.
     """
     if device == 'cpu':
         return in_fresh_process(added_memory, prepare, device)

@@ -153,19 +153,16 @@ def find_method(text: str,
                 name: Optional[str] = None,
                 kind: Optional[str] = None,
                 **options) -> Method:
-    """Read what ``CONFIG`` or ``CONFIG:CHECKPOINT`` means.
+    """Read what ``CONFIG`` or ``CONFIG:CHECKPOINT`` means, a config being a
+    file or a name of the zoo.
 
     Args:
-        text (str): A config, or a name of the zoo.
         size (tuple[int], optional): Width and height of the input of methods
             that take whole images, and of detectors, which is made a multiple
             of what they need. Defaults to that of the config.
         name (str, optional): For the report. Defaults to that of the config.
-        kind (str, optional): Its kind. Defaults to that of its model.
+        kind (str, optional): Defaults to that of its model.
         options: Other settings of the config, by their path.
-
-    Raises:
-        Exception: If it cannot be read.
     """
     own_name, config, checkpoint = _split(text)
     content = read_config(config)

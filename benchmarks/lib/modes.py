@@ -82,11 +82,8 @@ class CapturedNetwork:
     """A network as a CUDA graph, captured at the first call.
 
     Later calls replay its kernels without the host choosing them. The shape
-    of the input is fixed, outputs are overwritten by the next call.
-
-    Args:
-        network (Callable): Takes a tensor and makes no copies between host
-            and device.
+    of the input is fixed, outputs are overwritten by the next call, and
+    nothing may be copied between host and device.
     """
 
     def __init__(self, network: Callable[[Tensor], Any]):

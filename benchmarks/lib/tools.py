@@ -18,15 +18,8 @@ def run_tool(tool: str,
              threads: Optional[int] = None,
              device: Optional[str] = None) -> None:
     """Run a program of ``tools/`` in the root of the repository, with its
-    output added to a log.
-
-    Args:
-        tool (str): Its file name.
-        arguments (Sequence): Its arguments; paths are made absolute.
-        log (Path): The log, whose folder exists.
-        threads (int, optional): CPU threads. Defaults to those of this
-            process.
-        device (str, optional): 'cpu' hides the GPU from it.
+    output added to a log, and as many threads as this process by default. The
+    device 'cpu' hides the GPU from it.
 
     Raises:
         RuntimeError: If it fails, with the last line and the path of the log.
@@ -52,11 +45,8 @@ def run_test(config: Config,
              checkpoint: Path,
              folder: Path,
              device: Optional[str] = None) -> Dict[str, float]:
-    """Metrics by name of a checkpoint, by tools/test.py.
-
-    The folder gets config.py, test.log and metrics.json. Raises what
-    :func:`run_tool` does.
-    """
+    """Metrics by name of a checkpoint, by tools/test.py. The folder gets
+    config.py, test.log and metrics.json."""
     folder.mkdir(parents=True, exist_ok=True)
     config_file, out = folder / 'config.py', folder / 'metrics.json'
     config.dump(str(config_file))

@@ -69,11 +69,7 @@ class Training(NamedTuple):
         return sum(parameter.numel() for parameter in model.parameters())
 
     def write_config(self) -> None:
-        """Write the config into the folder, or find it there.
-
-        Raises:
-            ValueError: If the folder holds a training with another one.
-        """
+        """Write the config into the folder, or find it there."""
         path, text = self.folder / 'config.py', self.config.pretty_text
         if not path.is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -85,14 +81,8 @@ class Training(NamedTuple):
 
 
 def read_training_config(name: str, out: Path, **length: int) -> Config:
-    """Read a config of ``benchmarks/configs`` and let it use drawn data.
-
-    Args:
-        name (str): File name.
-        out (Path): Folder of the results, which holds ``data``.
-        length: ``max_epochs`` or ``max_iters``, which the learning rate
-            follows.
-    """
+    """Read a config of ``benchmarks/configs`` and let it use the drawn data
+    of a folder of results, for ``max_epochs`` or ``max_iters``."""
     config = Config.fromfile(ROOT / 'benchmarks/configs' / name)
     data = out.resolve() / 'data'
     for split in ('train', 'val', 'test'):
@@ -109,16 +99,11 @@ def read_training_config(name: str, out: Path, **length: int) -> Config:
 
 
 def train_all(trainings: Sequence[Training], jobs: int) -> Dict[Path, str]:
-    """Run trainings, some at a time, and say when each has ended.
+    """Run trainings, some at a time, which share the CPU threads, and say when
+    each has ended; return why any failed, by its folder.
 
     What an earlier call has finished is not done again; what was cut goes on
-    from its last checkpoint. Those at a time share the CPU threads.
-
-    Returns:
-        dict: By the folder of a training that failed, why.
-
-    Raises:
-        ValueError: If a folder holds a training with another config.
+    from its last checkpoint.
     """
     for training in trainings:
         training.write_config()

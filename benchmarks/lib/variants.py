@@ -16,19 +16,11 @@ MEMORY = {'peak memory (MiB)': mebibytes}
 
 def time_variants(what: str, cases: Dict[Hashable, Callable],
                   settings: Settings) -> List[dict]:
-    """Run variants in turns.
-
-    Args:
-        what (str): What they compute.
-        cases (dict): The variants by name.
-        settings (Settings): How to measure.
+    """Run variants in turns; what one raises is raised.
 
     Returns:
-        list[dict]: A row for each: what, case (its name), seconds (a list)
-        and first (those of the first one in the same turns).
-
-    Raises:
-        Exception: What a variant raised.
+        list[dict]: A row for each: what they compute, case (its name),
+        seconds (a list) and first (those of the first in the same turns).
     """
     results = take_turns(what, cases, settings)
     for result in results.values():

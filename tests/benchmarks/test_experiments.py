@@ -20,7 +20,7 @@ from tests.helpers.tool_runs import run_tool
 def run(tmp_path, same_process):
     """Call a program in two turns; answer with the rows that it wrote."""
 
-    def call(program, arguments, table='rows'):
+    def call(program, arguments):
         threads = torch.get_num_threads()
         out = tmp_path / 'out'
         program.main([*arguments.split(), '--out', str(out)])
@@ -29,10 +29,10 @@ def run(tmp_path, same_process):
         content = json.loads(path.read_text())
         assert {'command', 'date', 'CPU',
                 'versions'} <= set(content['machine'])
-        for row in content[table]:
+        for row in content['rows']:
             if 'first' in row:
                 assert len(row['seconds']) == len(row['first']) == 2
-        return content[table]
+        return content['rows']
 
     return call
 
@@ -199,10 +199,11 @@ def test_growth_of_training(run, tmp_path):
 
 
 def test_every_step_on_a_cpu(run, drawn_config):
-    rows = run(cpu_steps, f'--config {drawn_config} --size 96 64 --repeats 2',
-               'model')
-    assert [row['case'] for row in rows] == ["mmcv's path", *cpu_steps.STEPS]
-    for row in rows:
+    rows = run(cpu_steps, f'--config {drawn_config} --size 96 64 --repeats 2')
+    assert Counter(row['what'] for row in rows)['forward'] == 2
+    model = [row for row in rows if row['what'] == 'image to poses']
+    assert [row['case'] for row in model] == ["mmcv's path", *cpu_steps.STEPS]
+    for row in model:
         assert row['pixels'] < 0.05 and row['logits'] < 1e-4
 
 
