@@ -17,7 +17,7 @@ cores="$("$python" -c 'import os; print(min(4, os.cpu_count() or 1))')"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$cores}"
 
 folders=()
-for folder in projects configs tools tests; do
+for folder in projects configs tools benchmarks tests; do
     [ ! -d "$folder" ] || folders+=("$folder")
 done
 
@@ -41,4 +41,5 @@ echo '== mkdocs'
 "$python" -m mkdocs build --strict
 
 echo '== pytest'
-"$python" -m pytest --cov=projects/grouppose --cov=tools --cov-report=term "$@"
+"$python" -m pytest --cov=projects/grouppose --cov=tools \
+    --cov=benchmarks --cov-report=term "$@"

@@ -11,10 +11,8 @@ import torch
 from mmengine.config import Config
 from mmpose.registry import MODELS
 
-from projects.grouppose.benchmark import measure
-from projects.grouppose.benchmark.measure import (InferenceCase, Settings,
-                                                  measure_training)
-from projects.grouppose.benchmark.methods import find_methods
+from benchmarks.lib.case import InferenceCase, Load, TrainingCase
+from benchmarks.lib.method import find_method
 from tests.helpers.models import make_batch
 from tests.helpers.tool_runs import TOOLS, load_tool
 
@@ -272,24 +270,20 @@ def test_inference(configs, checkpoint, data, tmp_path, monkeypatch):
     assert 0 < min(scores) < max(scores) < 1
 
 
-def test_benchmark(configs, monkeypatch):
-    """Parts of their own, and no training."""
-    method, = find_methods([str(configs[0])], (96, 64))
-    settings = Settings('cpu', repeats=1, warmup=1)
-    case = InferenceCase(method, 'fp32', 'eager', 2, settings)
+def test_benchmark(configs):
+    """Parts of its own, and no training."""
+    method = find_method(str(configs[0]), (96, 64))
+    case = InferenceCase(method, Load(batch_size=2))
     seconds, costs = case.time_parts(), case.count_parts()
-    parts = {
-        'data preprocessor', 'backbone', 'neck', 'encoder', 'query selection',
-        'decoder', 'output heads', 'post-processing'
+    parts = ('encoder', 'query selection', 'decoder', 'output heads')
+    assert seconds.keys() == costs.keys() == {
+        'pipeline', 'data preprocessor', 'backbone', 'neck', 'head',
+        'postprocessing', *parts
     }
-    assert seconds.keys() == costs.keys() == parts
-    assert min(costs[part][0] for part in ('encoder', 'query selection',
-                                           'decoder', 'output heads')) > 0
-
-    monkeypatch.setattr(measure, 'in_fresh_process',
-                        lambda function, *args: function(*args))
-    row, = measure_training([method], 'fp32', 1, settings)
-    assert 'evaluation only' in row['failed']
+    assert min(costs[part][0] for part in parts) > 0
+    assert costs['head'][0] == 0
+    with pytest.raises(RuntimeError, match='evaluation only'):
+        TrainingCase(method, Load())
 
 
 def test_published_model():

@@ -6,36 +6,20 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from projects.grouppose.comparison import trainings
-from projects.grouppose.comparison.curves import draw_curves
-from projects.grouppose.comparison.trainings import (Training,
-                                                     count_parameters,
-                                                     read_curve, train_all)
+from benchmarks import compare_attention, compare_training
+from benchmarks.lib import trainings
+from benchmarks.lib.charts import draw_curves
+from benchmarks.lib.trainings import Training, train_all
 from projects.grouppose.model.decoder import SCHEMES
 from projects.grouppose.synthetic import draw_dataset
-from tests.helpers.tool_runs import load_tool
 
 pytestmark = pytest.mark.usefixtures('unformatted_configs')
-
-
-@pytest.fixture(scope='module')
-def compare_training():
-    return load_tool('compare_training')
-
-
-@pytest.fixture(scope='module')
-def compare_attention():
-    return load_tool('compare_attention')
 
 
 @pytest.fixture
 def out(tmp_path):
     draw_dataset(tmp_path / 'data', 8, 2, long_side=128, num_workers=1)
     return tmp_path
-
-
-def methods(tool):
-    return dict(tool.METHODS, RTMDet=tool.DETECTOR)
 
 
 def run_briefly(training):
@@ -49,34 +33,24 @@ def run_briefly(training):
     runner.train()
     assert runner.iter == 2
     parameters = sum(x.numel() for x in runner.model.parameters())
-    assert count_parameters(training) == parameters
+    assert training.count_parameters() == parameters
     return runner.val()
 
 
-@pytest.mark.parametrize('name', [
-    'Group Pose',
-    'RTMO',
-    'RTMPose',
-    'ViTPose',
-    'RTMDet',
-])
-def test_every_method_trains_and_evaluates(name, out, compare_training):
+@pytest.mark.parametrize('name', compare_training.METHODS)
+def test_every_method_trains_and_evaluates(name, out):
     if name == 'ViTPose':
         pytest.importorskip(
             'mmpretrain.models', reason='ViTPose needs mmpretrain')
-    args = Namespace(out=out, epochs=1)
-    training = compare_training.describe_training(
-        name,
-        methods(compare_training)[name], args)
+    training = compare_training.describe_training(name, out, epochs=1)
     metrics = run_briefly(training)
     # Of nothing found, mmdet's metric says nothing.
     assert name == 'RTMDet' or 0 <= metrics['coco/AP'] <= 1
 
 
-def test_all_methods_have_the_same_budget(compare_training, tmp_path):
-    args = Namespace(out=tmp_path, epochs=10)
-    for name, file_name in methods(compare_training).items():
-        training = compare_training.describe_training(name, file_name, args)
+def test_all_methods_have_the_same_budget(tmp_path):
+    for name in compare_training.METHODS:
+        training = compare_training.describe_training(name, tmp_path, 10)
         config = training.config
         assert config.train_cfg.max_epochs == 10
         assert config.param_scheduler[1].end == 10
@@ -90,9 +64,15 @@ def test_all_methods_have_the_same_budget(compare_training, tmp_path):
         assert training.checkpoint == training.folder / 'epoch_10.pth'
 
 
-def test_schemes_differ_in_nothing_else(compare_attention, out):
+def test_schemes_differ_in_nothing_else(out):
     args = Namespace(
-        out=out, schemes=list(SCHEMES), seeds=[3, 4], iterations=2)
+        out=out,
+        schemes=list(SCHEMES),
+        seeds=[3, 4],
+        iterations=2,
+        start_epochs=3)
+    assert compare_attention.describe_start(
+        args).config.param_scheduler[1].end == 3
     described = compare_attention.describe_schemes(args, out / 'start.pth')
     assert len(described) == 2 * len(SCHEMES)
     texts = set()
@@ -131,7 +111,7 @@ def test_what_is_finished_is_not_done_again(tmp_path, monkeypatch, capsys):
     def run_tool(tool, arguments, log, threads):
         calls.append([str(argument) for argument in arguments])
         if 'bad' in str(log):
-            return 'no luck'
+            raise RuntimeError('no luck')
         finish(by_folder[log.parent])
 
     monkeypatch.setattr(trainings, 'run_tool', run_tool)
@@ -145,54 +125,62 @@ def test_what_is_finished_is_not_done_again(tmp_path, monkeypatch, capsys):
     described[1].folder.mkdir()
     (described[1].folder / 'last_checkpoint').write_text('epoch_1.pth')
 
-    failures = train_all(described, 2)
-    assert failures == {str(tmp_path / 'bad'): 'no luck'}
+    assert train_all(described, 2) == {tmp_path / 'bad': 'no luck'}
     assert len(calls) == 2
     resumed = {'--resume' in call for call in calls if 'cut' in call[0]}
     begun = {'--resume' in call for call in calls if 'bad' in call[0]}
     assert (resumed, begun) == ({True}, {False})
     assert train_all(described[:2], 1) == {} and len(calls) == 2
     assert 'method, seed 0: no luck' in capsys.readouterr().out
-
-
-def test_folder_of_another_training(tmp_path):
-    finish(make_training(tmp_path / 'a'))
-    train_all([make_training(tmp_path / 'a')], 1)
-    other = make_training(tmp_path / 'a', max_epochs=3)
+    other = make_training(tmp_path / 'done', max_epochs=3)
     with pytest.raises(ValueError, match='another training is in this folder'):
         train_all([other], 1)
 
 
-def test_failing_tool_is_named_with_its_log(tmp_path):
-    failure = trainings.run_tool('train.py', ['missing.py'],
-                                 tmp_path / 'a' / 'train.log', 1)
-    assert 'missing.py' in failure and str(tmp_path) in failure
+def write_log(folder, run, *rows):
+    log = folder / run / 'vis_data' / 'scalars.json'
+    log.parent.mkdir(parents=True)
+    log.write_text('\n'.join(map(json.dumps, rows)))
 
 
 def test_curve_of_a_resumed_run(tmp_path):
-    runs = dict(
-        first=[
-            dict(loss=3, step=10),
-            dict(AP=0.1, step=1),
-            dict(AP=0.2, step=2)
-        ],
-        second=[dict(AP=0.3, step=2)])
-    for name, rows in runs.items():
-        log = tmp_path / name / 'vis_data' / 'scalars.json'
-        log.parent.mkdir(parents=True)
-        log.write_text('\n'.join(map(json.dumps, rows)))
-    assert read_curve(tmp_path, 'AP') == [(1, 0.1), (2, 0.3)]
+    write_log(tmp_path, 'first', dict(loss=3, step=10), dict(AP=0.1, step=1),
+              dict(AP=0.2, step=2))
+    write_log(tmp_path, 'second', dict(AP=0.3, step=2))
+    assert make_training(tmp_path).curve('AP') == [(1, 0.1), (2, 0.3)]
 
 
-def test_training_without_its_last_evaluation(compare_attention, tmp_path):
+def test_training_without_its_last_evaluation(tmp_path):
     training = make_training(tmp_path / 'a', by_epoch=False, max_iters=4)
-    log = training.folder / 'time' / 'vis_data' / 'scalars.json'
-    log.parent.mkdir(parents=True)
-    log.write_text(json.dumps({'coco/AP': 0.1, 'step': 2}))
+    write_log(training.folder, 'time', {'coco/AP': 0.1, 'step': 2})
     find = compare_attention.find_failure
     assert find(training, {}, 2) is None
     assert 'cut in its last evaluation: remove' in find(training, {}, 4)
-    assert find(training, {str(training.folder): 'bad'}, 4) == 'bad'
+    assert find(training, {training.folder: 'bad'}, 4) == 'bad'
+
+
+def test_rows_of_a_comparison(tmp_path, monkeypatch):
+    """True boxes first, then those of the detector, or why there are none."""
+    described = compare_training.describe_training('RTMPose', tmp_path, 1)
+    described.write_config()
+    described.checkpoint.touch()
+    given = []
+
+    def measure_accuracy(method, data, folder, boxes, device):
+        given.append((method.checkpoint, boxes))
+        sources = ('true', 'given file') if boxes else ('true', )
+        return [
+            dict(method=method.name, boxes=x, metrics=dict(AP=0.5))
+            for x in sources
+        ]
+
+    monkeypatch.setattr(compare_training, 'measure_accuracy', measure_accuracy)
+    rows = compare_training.measure(described, tmp_path, tmp_path / 'b.json')
+    assert [row['boxes'] for row in rows] == ['true', 'of the detector']
+    assert given == [(str(described.checkpoint), tmp_path / 'b.json')]
+    assert all(row['AP'] == 0.5 and row['parameters'] > 1e6 for row in rows)
+    rows = compare_training.measure(described, tmp_path, None)
+    assert rows[1]['failed'] == 'the detector found nobody'
 
 
 def test_curves_are_drawn(tmp_path):
