@@ -18,7 +18,8 @@ from torch import Tensor
 from benchmarks.lib.charts import draw_bars, plt, save
 from benchmarks.lib.results import Results
 from benchmarks.lib.variants import COLUMNS, MEMORY, measure_variants
-from projects.grouppose.model.decoder import GroupAttentionDecoderLayer
+from projects.grouppose.model.decoder_layer import GroupAttentionDecoderLayer
+from projects.grouppose.model.tokens import flatten_maps, padding_masks
 
 SCHEMES = dict(full='full', group='within_across')
 STRIDES = (8, 16, 32, 64)
@@ -47,27 +48,25 @@ class Case(NamedTuple):
             len(STRIDES),
             self_attention=SCHEMES[self.attention]).to(device)
         shape = (1, self.queries, self.keypoints + 1)
-        shapes = torch.tensor(
-            [[-(-side // stride) for side in reversed(self.size)]
-             for stride in STRIDES],
-            device=device)
-        tokens = shapes.prod(1)
-        query, query_pos, memory = leaves = [
+        query, query_pos = [
             torch.randn(
-                *sizes, self.embed_dims, device=device, requires_grad=True)
-            for sizes in (shape, shape, (1, int(tokens.sum())))
+                *shape, self.embed_dims, device=device, requires_grad=True)
+            for _ in range(2)
         ]
-        compute = partial(self_attention, layer, query)
+        sides = [[-(-side // stride) for side in reversed(self.size)]
+                 for stride in STRIDES]
+        maps = [
+            torch.randn(
+                1, self.embed_dims, *side, device=device, requires_grad=True)
+            for side in sides
+        ]
+        leaves = [query, query_pos, *maps]
+        compute = partial(layer.attend_to_queries, query)
         if self.part == 'layer':
             compute = partial(
-                layer,
-                query,
-                query_pos,
+                layer, query, query_pos,
                 torch.rand(*shape, len(STRIDES), 2, device=device),
-                memory,
-                memory_mask=torch.zeros_like(memory[..., 0]).bool(),
-                spatial_shapes=shapes,
-                level_start_index=tokens.cumsum(0) - tokens)
+                flatten_maps(maps, padding_masks(maps, None), query.dtype))
         return compute, [*leaves, *layer.parameters()]
 
     def prepare_step(self) -> Callable[[], tuple]:
@@ -80,13 +79,6 @@ class Case(NamedTuple):
 
         step(*self._replace(keypoints=1).prepare())
         return partial(step, *self.prepare())
-
-
-def self_attention(layer: GroupAttentionDecoderLayer, query: Tensor) -> Tensor:
-    """What the layer does to its queries before it looks at the image."""
-    for groups in layer.scheme:
-        query = layer._attend_in_groups(groups, query)
-    return query
 
 
 def main(argv=None) -> None:

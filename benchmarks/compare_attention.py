@@ -17,7 +17,7 @@ from program import ArgumentParser
 from benchmarks.lib.charts import draw_curves
 from benchmarks.lib.results import Results, spread
 from benchmarks.lib.trainings import Training, read_training_config, train_all
-from projects.grouppose.model.decoder import SCHEMES
+from projects.grouppose.model.decoder_layer import SCHEMES
 from projects.grouppose.synthetic import draw_dataset
 
 START = 'grouppose_tiny-res18_1xb8-4e_drawn-crowds-128.py'

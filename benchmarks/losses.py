@@ -19,7 +19,8 @@ from torch import Tensor
 from benchmarks.lib.method import find_method
 from benchmarks.lib.results import Results
 from benchmarks.lib.variants import COLUMNS, time_variants
-from projects.grouppose.model.losses import SetCriterion
+from projects.grouppose.model.criterion import SetCriterion
+from projects.grouppose.model.matcher import Matches
 from projects.grouppose.model.targets import PoseTargets
 
 METHOD = 'grouppose-r50'
@@ -116,6 +117,23 @@ def plain_losses(logits: Tensor, keypoints: Tensor,
     return losses
 
 
+def compute_losses(criterion: SetCriterion, logits: Tensor, keypoints: Tensor,
+                   targets: PoseTargets) -> Dict[str, Tensor]:
+    """Losses of stacked output sets."""
+    names = [f'd{i}' for i in range(len(logits) - 2)] + ['last', 'enc']
+    outputs = {
+        name: dict(logits=logits[i], keypoints=keypoints[i])
+        for i, name in enumerate(names)
+    }
+    return criterion(outputs, targets)
+
+
+def match(criterion: SetCriterion, logits: Tensor, keypoints: Tensor,
+          targets: PoseTargets) -> Matches:
+    """Match stacked output sets."""
+    return criterion.matcher(dict(logits=logits, keypoints=keypoints), targets)
+
+
 def gradients(compute, logits: Tensor, keypoints: Tensor,
               targets: PoseTargets) -> Tuple[Tensor, Tensor]:
     """Gradients of the sum of all losses."""
@@ -138,11 +156,11 @@ def check_equal(criterion: SetCriterion, case: tuple) -> float:
     Raises:
         AssertionError: If losses or gradients differ.
     """
-    ours, plain = criterion(*case), plain_losses(*case)
+    compute = partial(compute_losses, criterion)
+    ours, plain = compute(*case), plain_losses(*case)
     for name, value in plain.items():
         torch.testing.assert_close(ours[name], value, rtol=2e-5, atol=1e-6)
-    for pair in zip(
-            gradients(criterion, *case), gradients(plain_losses, *case)):
+    for pair in zip(gradients(compute, *case), gradients(plain_losses, *case)):
         torch.testing.assert_close(*pair, rtol=1e-4, atol=1e-6)
     return max(
         abs(ours[name] / value - 1).item() for name, value in plain.items())
@@ -169,6 +187,7 @@ def main(argv=None) -> None:
     case = make_case(args.sets, args.batch_size, args.queries, args.people,
                      args.keypoints)
     criterion = build_criterion()
+    compute = partial(compute_losses, criterion)
     difference = check_equal(criterion, case)
     results = Results(
         args.out / 'losses', 'Matching and losses',
@@ -184,11 +203,11 @@ def main(argv=None) -> None:
                                {'in both': partial(assign_only, costs)},
                                args.settings))
     for stage, plain, ours in (('matching', match_all_plainly,
-                                criterion.matcher), ('matching and losses',
-                                                     plain_losses, criterion),
+                                partial(match, criterion)),
+                               ('matching and losses', plain_losses, compute),
                                ('matching, losses and their gradients',
                                 partial(gradients, plain_losses),
-                                partial(gradients, criterion))):
+                                partial(gradients, compute))):
         cases = {
             'one set and image at a time': partial(plain, *case),
             'all at once': partial(ours, *case)

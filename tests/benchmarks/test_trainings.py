@@ -10,7 +10,7 @@ from benchmarks import compare_attention, compare_training
 from benchmarks.lib import trainings
 from benchmarks.lib.charts import draw_curves
 from benchmarks.lib.trainings import Training, train_all
-from projects.grouppose.model.decoder import SCHEMES
+from projects.grouppose.model.decoder_layer import SCHEMES
 from projects.grouppose.synthetic import draw_dataset
 
 pytestmark = pytest.mark.usefixtures('unformatted_configs')

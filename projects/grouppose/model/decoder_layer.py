@@ -116,9 +116,7 @@ class GroupAttentionDecoderLayer(BaseModule):
         Returns:
             Tensor: (B, N, K + 1, C).
         """
-        query = query + query_pos
-        for groups in self.scheme:
-            query = self._attend_in_groups(groups, query, attention_mask)
+        query = self.attend_to_queries(query + query_pos, attention_mask)
         query = self.attend_to_image(query + query_pos, reference_points,
                                      memory)
         return self.feed_forward(query)
@@ -127,6 +125,14 @@ class GroupAttentionDecoderLayer(BaseModule):
         """Transform each query by itself, (B, N, K + 1, C)."""
         update = self.linear2(self.linear1(query).relu())
         return self.ffn_norm(query + update)
+
+    def attend_to_queries(self,
+                          query: Tensor,
+                          attention_mask: Optional[Tensor] = None) -> Tensor:
+        """Self-attention by the scheme, (B, N, K + 1, C)."""
+        for groups in self.scheme:
+            query = self._attend_in_groups(groups, query, attention_mask)
+        return query
 
     def attend_to_image(self, query: Tensor, reference_points: Tensor,
                         memory: Tokens) -> Tensor:
