@@ -93,8 +93,10 @@ def make_parser() -> ArgumentParser:
     add('--training-batch',
         type=positive,
         help='images of a training step (default: the smallest batch)')
-    for name in ('parts', 'training', 'detector'):
-        add(f'--no-{name}', action='store_true', help=f'leave out {name}')
+    for name, text in (('parts', 'the time by part'),
+                       ('training', 'training steps'), ('detector',
+                                                        'what boxes cost')):
+        add(f'--no-{name}', action='store_true', help=f'leave out {text}')
     add('--detector',
         default='rtmdet-m',
         metavar='CONFIG[:CHECKPOINT]',

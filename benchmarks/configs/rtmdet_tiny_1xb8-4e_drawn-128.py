@@ -6,63 +6,25 @@ _base_ = 'drawn-128.py'
 default_scope = 'mmdet'
 
 # model
+batch_norm = dict(type='BN')
 model = dict(
-    type='RTMDet',
-    data_preprocessor=dict(
-        type='DetDataPreprocessor',
-        mean=[103.53, 116.28, 123.675],
-        std=[57.375, 57.12, 58.395],
-        bgr_to_rgb=False,
-        pad_size_divisor=32),
-    backbone=dict(
-        type='CSPNeXt',
-        arch='P5',
-        expand_ratio=0.5,
-        deepen_factor=0.167,
-        widen_factor=0.25,
-        channel_attention=True,
-        norm_cfg=dict(type='BN'),
-        act_cfg=dict(type='SiLU', inplace=True)),
-    neck=dict(
-        type='CSPNeXtPAFPN',
-        in_channels=[64, 128, 256],
-        out_channels=64,
-        num_csp_blocks=1,
-        expand_ratio=0.5,
-        norm_cfg=dict(type='BN'),
-        act_cfg=dict(type='SiLU', inplace=True)),
-    bbox_head=dict(
-        type='RTMDetSepBNHead',
-        num_classes=1,
-        in_channels=64,
-        stacked_convs=2,
-        feat_channels=64,
-        anchor_generator=dict(
-            type='MlvlPointGenerator', offset=0, strides=[8, 16, 32]),
-        bbox_coder=dict(type='DistancePointBBoxCoder'),
-        loss_cls=dict(
-            type='QualityFocalLoss',
-            use_sigmoid=True,
-            beta=2.0,
-            loss_weight=1.0),
-        loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
-        with_objectness=False,
-        exp_on_reg=False,
-        share_conv=True,
-        pred_kernel_size=1,
-        norm_cfg=dict(type='BN'),
-        act_cfg=dict(type='SiLU', inplace=True)),
-    train_cfg=dict(
-        assigner=dict(type='DynamicSoftLabelAssigner', topk=13),
-        allowed_border=-1,
-        pos_weight=-1,
-        debug=False),
-    test_cfg=dict(
-        nms_pre=1000,
-        min_bbox_size=0,
-        score_thr=0.05,
-        nms=dict(type='nms', iou_threshold=0.6),
-        max_per_img=20))
+    base='mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py',
+    changes={
+        'data_preprocessor.pad_size_divisor': 32,
+        'backbone.widen_factor': 0.25,
+        'backbone.norm_cfg': batch_norm,
+        'neck.in_channels': [64, 128, 256],
+        'neck.out_channels': 64,
+        'neck.norm_cfg': batch_norm,
+        'bbox_head.num_classes': 1,
+        'bbox_head.in_channels': 64,
+        'bbox_head.feat_channels': 64,
+        'bbox_head.norm_cfg': batch_norm,
+        'test_cfg.nms_pre': 1000,
+        'test_cfg.score_thr': 0.05,
+        'test_cfg.nms.iou_threshold': 0.6,
+        'test_cfg.max_per_img': 20,
+    })
 
 # optimizer
 optim_wrapper = dict(

@@ -13,47 +13,16 @@ codec = dict(
 
 # model
 model = dict(
-    type='TopdownPoseEstimator',
-    data_preprocessor=dict(
-        type='PoseDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True),
-    backbone=dict(
-        _scope_='mmdet',
-        type='CSPNeXt',
-        arch='P5',
-        expand_ratio=0.5,
-        deepen_factor=0.167,
-        widen_factor=0.375,
-        out_indices=(4, ),
-        channel_attention=True,
-        norm_cfg=dict(type='BN'),
-        act_cfg=dict(type='SiLU')),
-    head=dict(
-        type='RTMCCHead',
-        in_channels=384,
-        out_channels=17,
-        input_size=codec['input_size'],
-        in_featuremap_size=(3, 4),
-        simcc_split_ratio=codec['simcc_split_ratio'],
-        final_layer_kernel_size=3,  # the map has 3 x 4 cells
-        gau_cfg=dict(
-            hidden_dims=256,
-            s=128,
-            expansion_factor=2,
-            dropout_rate=0.,
-            drop_path=0.,
-            act_fn='SiLU',
-            use_rel_bias=False,
-            pos_enc=False),
-        loss=dict(
-            type='KLDiscretLoss',
-            use_target_weight=True,
-            beta=10.,
-            label_softmax=True),
-        decoder=codec),
-    test_cfg=dict(flip_test=False))
+    base='mmpose::body_2d_keypoint/rtmpose/coco/'
+    'rtmpose-t_8xb256-420e_coco-256x192.py',
+    changes={
+        'backbone.norm_cfg': dict(type='BN'),
+        'head.input_size': codec['input_size'],
+        'head.in_featuremap_size': (3, 4),
+        'head.final_layer_kernel_size': 3,  # the map has 3 x 4 cells
+        'head.decoder': codec,
+        'test_cfg.flip_test': False,
+    })
 
 # optimizer
 optim_wrapper = dict(

@@ -8,28 +8,24 @@ codec = dict(
 
 # model
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='mmpretrain.VisionTransformer',
-        arch=dict(
-            embed_dims=96,
-            num_layers=6,
-            num_heads=4,
-            feedforward_channels=96 * 4),
-        img_size=(128, 96),
-        patch_size=8,
-        qkv_bias=True,
-        with_cls_token=False,
-        out_type='featmap'),
-    head=dict(
-        _delete_=True,
-        type='HeatmapHead',
-        in_channels=96,
-        out_channels=17,
-        deconv_out_channels=(96, ),
-        deconv_kernel_sizes=(4, ),
-        loss=dict(type='KeypointMSELoss', use_target_weight=True),
-        decoder=codec))
+    _delete_=True,
+    base='mmpose::body_2d_keypoint/topdown_heatmap/coco/'
+    'td-hm_ViTPose-small_8xb64-210e_coco-256x192.py',
+    changes={
+        'backbone.arch.embed_dims': 96,
+        'backbone.arch.num_layers': 6,
+        'backbone.arch.num_heads': 4,
+        'backbone.arch.feedforward_channels': 96 * 4,
+        'backbone.drop_path_rate': 0.0,
+        'backbone.img_size': (128, 96),
+        'backbone.patch_size': 8,
+        'backbone.patch_cfg': dict(_delete_=True),
+        'head.in_channels': 96,
+        'head.deconv_out_channels': (96, ),
+        'head.deconv_kernel_sizes': (4, ),
+        'head.decoder': codec,
+        'test_cfg.flip_test': False,
+    })
 
 # optimizer
 optim_wrapper = dict(

@@ -6,7 +6,7 @@ from typing import List, NamedTuple, Optional
 
 from mmengine.config import Config
 
-from .configs import TOP_DOWN
+from .configs import TOP_DOWN, evaluators_of
 from .method import Method
 from .tools import run_test
 from .turns import shorten
@@ -79,10 +79,7 @@ def make_test_config(config: Config, data: DataSet,
     dataset.pop('bbox_file', None)
     if boxes:
         dataset.bbox_file = str(boxes)
-    evaluators = config.test_evaluator
-    if isinstance(evaluators, dict):
-        evaluators = [evaluators]
-    for evaluator in evaluators:
+    for evaluator in evaluators_of(config):
         if 'ann_file' in evaluator:
             evaluator.ann_file = str(data.root / data.ann_file)
     return config

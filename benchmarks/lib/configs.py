@@ -1,14 +1,13 @@
 """Configs of this repository, MMPose and MMDetection: where they are, their
 models, the size of the images, and how they choose people."""
 import copy
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
-import mmpose
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.hub import get_config
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmpose.registry import MODELS
@@ -30,21 +29,36 @@ def check_file(path: Optional[str]) -> None:
 
 
 def read_config(name: str) -> Config:
-    """Read a config of this repository, of MMPose, or of MMPose's demo."""
+    """Read a config of this repository, of MMPose, or of MMPose's demo.
+
+    In those of ``benchmarks/configs``, a model may be that of another config,
+    ``base``, with some ``changes`` by their path in the model.
+    """
+    config = Config.fromfile(_find_config(name))
+    model = config.get('model', {})
+    if 'base' in model:
+        config.model = read_config(model.base).model
+        drop_pretrained(config.model)
+        config.model.data_preprocessor.pop('batch_augments', None)
+        config.merge_from_dict({
+            f'model.{path}': x
+            for path, x in model.changes.items()
+        })
+    return config
+
+
+def _find_config(name: str) -> Path:
+    """The file of a config."""
     package, _, relative = name.rpartition('::')
-    if package == 'mmpose':
-        # Not by get_config, which reads all metafiles first, if possible.
-        in_wheel = Path(mmpose.__file__).parent / '.mim'
-        for path in (in_wheel / 'configs' / relative, in_wheel / relative):
-            if path.is_file():
-                return Config.fromfile(path)
     if package:
-        return get_config(name)
-    path = Path(name)
-    if not path.is_file() and (ROOT / path).is_file():
-        path = ROOT / path
-    check_file(str(path))
-    return Config.fromfile(path)
+        # Not by MMEngine, which reads all metafiles first.
+        wheel = Path(import_module(package).__file__).parent / '.mim'
+        folder = 'configs' if (wheel / 'configs' / relative).is_file() else ''
+        path = wheel / folder / relative
+    else:
+        path = Path(name) if Path(name).is_file() else ROOT / name
+    check_file(str(path) if path.is_file() else name)
+    return path
 
 
 def build_model(config: Config) -> nn.Module:
@@ -136,6 +150,12 @@ def _replace_input_size(config: Any, size: Size) -> None:
         _replace_input_size(child, size)
 
 
+def evaluators_of(config: Config, split: str = 'test') -> List[dict]:
+    """The evaluators of a config, if there are several or one."""
+    evaluators = config.get(f'{split}_evaluator', [])
+    return [evaluators] if isinstance(evaluators, dict) else evaluators
+
+
 def _test_cfg(config: Config) -> dict:
     """What a model does with its outputs, of a detector with two stages the
     second."""
@@ -154,11 +174,10 @@ def describe_nms(config: Config) -> str:
         steps.append(f'NMS {test_cfg.nms_thr}')
     if 'nms_dist_thr' in test_cfg:
         steps.append(f'NMS of poses {test_cfg.nms_dist_thr}')
-    evaluators = config.test_evaluator
-    if isinstance(evaluators, dict):
-        evaluators = [evaluators]
     # The first one tells the AP.
-    metric = next((x for x in evaluators if x.type.endswith('CocoMetric')), {})
+    metric = next(
+        (x for x in evaluators_of(config) if x.type.endswith('CocoMetric')),
+        {})
     mode = metric.get('nms_mode', 'oks_nms')
     if metric and mode != 'none':
         kind = 'OKS' if mode == 'oks_nms' else 'soft OKS'

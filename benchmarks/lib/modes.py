@@ -4,7 +4,6 @@ In every mode a model is called as usual, by its ``test_step``: images in,
 poses out. Only its network, from normalized images to the output of the head,
 is exchanged for a compiled or captured one.
 """
-from contextlib import ExitStack
 from typing import Any, Callable, Optional
 
 import torch
@@ -59,14 +58,10 @@ class Inference:
         if self.network is None:
             with self._precision():
                 return self.model.test_step(data)
-        with ExitStack() as stack:
-            for owner, name, function in ((self.model, 'extract_feat',
-                                           self.network),
-                                          (self.model.head, 'forward',
-                                           _pass_on)):
-                stack.enter_context(
-                    replaced(owner, name, lambda _, new=function: new))
-            return self.model.test_step(data)
+        model = self.model
+        with replaced(model, 'extract_feat', lambda _: self.network), \
+                replaced(model.head, 'forward', lambda _: _first):
+            return model.test_step(data)
 
     def forward(self, images: Tensor) -> Any:
         """The network alone: normalized images to outputs of the head."""
@@ -113,6 +108,6 @@ class CapturedNetwork:
         self.graph = graph
 
 
-def _pass_on(outputs: Any, *args, **kwargs) -> Any:
+def _first(outputs: Any, *args, **kwargs) -> Any:
     """In place of a head's forward, which the network has run already."""
     return outputs

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from projects.grouppose.synthetic import annotation_file
 
-from .configs import build_model
+from .configs import build_model, evaluators_of, read_config
 from .machine import ROOT
 from .tools import run_tool
 
@@ -83,14 +83,12 @@ class Training(NamedTuple):
 def read_training_config(name: str, out: Path, **length: int) -> Config:
     """Read a config of ``benchmarks/configs`` and let it use the drawn data
     of a folder of results, for ``max_epochs`` or ``max_iters``."""
-    config = Config.fromfile(ROOT / 'benchmarks/configs' / name)
+    config = read_config(str(ROOT / 'benchmarks/configs' / name))
     data = out.resolve() / 'data'
     for split in ('train', 'val', 'test'):
         dataset = config[f'{split}_dataloader'].dataset
         dataset.get('dataset', dataset).data_root = f'{data}/'
-        evaluators = config.get(f'{split}_evaluator', [])
-        for evaluator in [evaluators] if isinstance(evaluators,
-                                                    dict) else evaluators:
+        for evaluator in evaluators_of(config, split):
             evaluator.ann_file = str(annotation_file(data, 'val'))
     config.train_cfg.update(length)
     end, = length.values()
