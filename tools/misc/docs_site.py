@@ -94,14 +94,14 @@ def on_page_markdown(markdown, page, config, files):
     """Let links lead to the page of a file, or name a file that has none
     (MkDocs calls this)."""
     elsewhere = pages_elsewhere()
-    sites = {path: uri for uri, path in elsewhere.items()}
+    uris = {path: uri for uri, path in elsewhere.items()}
     own = page.file.src_uri
     folder = osp.dirname(elsewhere.get(own, f'docs/{own}'))
 
     def follow(match):
         text, target, anchor = match.groups()
         path = osp.normpath(osp.join(folder, target))
-        uri = sites.get(path)
+        uri = uris.get(path)
         if path.startswith('docs/'):
             uri = path[len('docs/'):]
         if uri is not None:
@@ -109,7 +109,8 @@ def on_page_markdown(markdown, page, config, files):
             return f'[{text}]({link}{anchor or ""})'
         if not (ROOT / path).exists():
             return match[0]  # which MkDocs reports
-        return text if path in text else f'{text} (`{path}`)'
+        name = target if osp.dirname(path) == folder else path
+        return text if path in text else f'{text} (`{name}`)'
 
     return LINK.sub(follow, markdown)
 
