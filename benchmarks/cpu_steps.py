@@ -135,7 +135,7 @@ def measure_model(args: argparse.Namespace) -> Iterator[dict]:
         model = copy.deepcopy(model)
         step(model)
         cases[name] = partial(run_model, model, images)
-    outputs = {name: run() for name, run in cases.items()}
+    outputs = {name: run()['last'] for name, run in cases.items()}
     expected, *_ = outputs.values()
     for row in time_variants('image to poses', cases, args.settings):
         keypoints, logits = [

@@ -62,10 +62,9 @@ def test_attention_is_that_of_the_layer(scheme):
     compute, leaves = case.prepare()
     layer, (query, query_pos, *_) = compute.func, compute.args
     seen = []
-    layer.cross_attn.register_forward_pre_hook(
-        lambda _, args: seen.append(args[0].view_as(query)))
+    layer.attend_to_image = lambda query, *_: seen.append(query) or query
     compute()
-    expected = attention.self_attention(layer, query + query_pos) + query_pos
+    expected = layer.attend_to_queries(query + query_pos) + query_pos
     torch.testing.assert_close(seen[0], expected)
     alone, leaves = case._replace(part='self-attention').prepare()
     gradients = torch.autograd.grad(alone().sum(), leaves, allow_unused=True)
@@ -91,7 +90,7 @@ def test_plain_losses_are_those_of_the_criterion(criterion, monkeypatch):
 
 def test_plain_matching_is_that_of_the_matcher(criterion):
     logits, keypoints, targets = losses.make_case(2, 3, 12, 5, 4)
-    matches = criterion.matcher(logits, keypoints, targets)
+    matches = losses.match(criterion, logits, keypoints, targets)
     for i in range(2):
         for image in range(3):
             fields = [field[image] for field in targets[:4]]

@@ -221,7 +221,7 @@ def test_network_can_be_captured(monkeypatch):
             images.sum().item()
         with pytest.raises(RuntimeError, match='lift_fresh'):
             images.new_tensor([1, 2])
-    assert outputs['keypoints'].shape == (1, 2, 12, 5, 2)
+    assert outputs['last']['keypoints'].shape == (2, 12, 5, 2)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
