@@ -14,6 +14,8 @@ default_hooks = dict(
         rule='greater'),
     # 'skip' leaves such steps out, see GradientGuardHook
     gradient_guard=dict(type='GradientGuardHook', action='stop'),
+    # before training, too: annotations that cannot be evaluated
+    evaluation_check=dict(type='EvaluationCheckHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='PoseVisualizationHook', enable=False))
 # seeds augmentations, too: a resumed run ends like an unbroken one

@@ -118,7 +118,7 @@ class PoseImageDataset:
     def _read_images(self) -> List[dict]:
         """What the data set makes of its annotation file, by image."""
         dataset = self.dataset
-        content = read_annotations(dataset.ann_file)
+        content = read_annotations(dataset.ann_file, not dataset.test_mode)
         check_annotations(content, dataset.ann_file, not dataset.test_mode,
                           self.class_agnostic)
         complete_annotations(content, self.class_agnostic)
