@@ -18,6 +18,8 @@ default_hooks = dict(
     gradient_guard=dict(type='GradientGuardHook', action='stop'),
     # warns of more people than queries, refuses evaluators that do not fit
     fit_check=dict(type='FitCheckHook'),
+    # before training, too: annotations that cannot be evaluated
+    evaluation_check=dict(type='EvaluationCheckHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='InputVisualizationHook', enable=False))
 # seeds augmentations, too: a resumed run ends like an unbroken one

@@ -130,7 +130,7 @@ test_dataloader = val_dataloader
 
 # evaluators
 val_evaluator = dict(
-    type='CocoMetric',
+    type='PoseCocoMetric',
     ann_file=data_root + 'annotations/person_keypoints_val2017.json',
     score_mode='bbox',
     nms_mode='none')

@@ -10,8 +10,9 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
-from mmpose.registry import DATASETS, MODELS
+from mmpose.registry import DATASETS, METRICS, MODELS
 
+from projects.grouppose.evaluation.metric import RunImagesMixin
 from tests.helpers.models import R50_CONFIG
 
 pytestmark = pytest.mark.usefixtures('unformatted_configs')
@@ -199,6 +200,7 @@ def test_config_is_consistent(name):
     assert encoder == dict(type='OKSKeypointCodec')
     assert cfg.optim_wrapper.clip_grad.max_norm > 0
     assert dict(type='EpochSeedHook') in cfg.custom_hooks
+    assert cfg.default_hooks.evaluation_check.type == 'EvaluationCheckHook'
     for split in SPLITS:
         loader = cfg[f'{split}_dataloader']
         assert loader.dataset.metainfo == cfg.model.head.data_decoder.metainfo
@@ -209,6 +211,8 @@ def test_config_is_consistent(name):
         metric = cfg[f'{split}_evaluator']
         assert metric.ann_file == dataset.data_root + dataset.ann_file
         assert metric.score_mode == 'bbox' and metric.nms_mode == 'none'
+        assert issubclass(METRICS.get(metric.type), RunImagesMixin)
+        assert metric.get('max_dets', 20) == 20  # as published
         pack, = [
             t for t in loader.dataset.pipeline if t.type == 'PackPoseInputs'
         ]

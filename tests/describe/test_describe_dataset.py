@@ -342,6 +342,7 @@ def test_config(write, tmp_path, small):
     metric = METRICS.build(config.val_evaluator)
     metric.dataset_meta = val.metainfo
     assert metric.use_area and len(metric.coco.getImgIds()) == 3
+    assert metric.max_dets is None  # follows the data
 
 
 def test_split_depends_on_the_seed_only(write, tmp_path):
@@ -387,12 +388,13 @@ def test_categories_with_the_same_keypoints(write, tmp_path):
     config = load(describe(path, tmp_path / 'out'), tmp_path / 'out')
     assert len(DATASETS.build(config.train_dataloader.dataset)) == 27
     assert config.val_evaluator.type == 'ClassAgnosticCocoMetric'
+    METRICS.build(config.val_evaluator)
 
     config = load(
         describe(path, tmp_path / 'one', category='kite'), tmp_path / 'one')
     dataset = DATASETS.build(config.val_dataloader.dataset)
     assert len(dataset.get_data_info(0)['id']) == 1
-    assert config.val_evaluator.type == 'CocoMetric'
+    assert config.val_evaluator.type == 'PoseCocoMetric'
 
 
 @pytest.mark.parametrize('lengths', [(5, 4), (5, 5)])

@@ -17,11 +17,13 @@ CATEGORY_ID = 1  # with which the metric writes all detections
 LARGEST = 1e6  # pixels from the corner; no image reaches that far
 
 
-def read_annotations(ann_file: str) -> dict:
+def read_annotations(ann_file: str, for_training: bool = True) -> dict:
     """Read an annotation file.
 
     Args:
         ann_file (str): COCO-format keypoint annotations.
+        for_training (bool): Require the list ``annotations``, which files of
+            test images (COCO's test-dev) do not have. Defaults to True.
 
     Returns:
         dict: At least the lists ``images``, ``annotations`` and
@@ -48,6 +50,8 @@ def read_annotations(ann_file: str) -> dict:
         raise ValueError(
             f'{ann_file}: not valid JSON ({error}). Restore the file from '
             'its source.') from error
+    if isinstance(content, dict) and not for_training:
+        content.setdefault('annotations', [])
     fields = ('images', 'annotations', 'categories')
     if not isinstance(content, dict) or not all(
             isinstance(content.get(field), list) and all(

@@ -199,7 +199,7 @@ class PoseImageDataset:
         """What the data set makes of an annotation file, by image; how many
         images the file has, and how many `sample_interval` skips."""
         dataset = self.dataset
-        content = read_annotations(ann_file)
+        content = read_annotations(ann_file, not dataset.test_mode)
         check_annotations(content, ann_file, not dataset.test_mode,
                           self.class_agnostic)
         complete_annotations(content, self.class_agnostic)

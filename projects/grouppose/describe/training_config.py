@@ -44,8 +44,10 @@ val_dataloader = dict(
             data_prefix=dict(img=''))))
 test_dataloader = val_dataloader
 
-# evaluators
-val_evaluator = dict({metric}ann_file=val_ann{areas})
+# evaluators: as many people of an image count as are annotated
+val_evaluator = dict(
+    {metric}ann_file=val_ann,
+    max_dets=None{areas})
 test_evaluator = val_evaluator
 """
 

@@ -64,7 +64,7 @@ test_pipeline = [
         meta_keys=('id', 'img_id', 'img_path', 'crowd_index', 'ori_shape',
                    'img_shape', 'input_size', 'input_center', 'input_scale',
                    'flip', 'flip_direction', 'flip_indices', 'raw_ann_info',
-                   'skeleton_links'))
+                   'skeleton_links', 'dataset_name'))
 ]
 
 # data loaders
@@ -90,7 +90,7 @@ test_dataloader = dict(
 
 # evaluators
 test_evaluator = dict(
-    type='CocoMetric',
+    type='PoseCocoMetric',
     ann_file=data_root + 'annotations/person_keypoints_val2017.json',
     score_mode='bbox',
     nms_mode='none')

@@ -58,7 +58,7 @@ val_pipeline = [
         meta_keys=('id', 'img_id', 'img_path', 'crowd_index', 'ori_shape',
                    'img_shape', 'input_size', 'input_center', 'input_scale',
                    'flip', 'flip_direction', 'flip_indices', 'raw_ann_info',
-                   'skeleton_links'))
+                   'skeleton_links', 'dataset_name'))
 ]
 
 # data loaders
@@ -103,7 +103,7 @@ test_dataloader = val_dataloader
 
 # evaluators
 val_evaluator = dict(
-    type='CocoMetric',
+    type='PoseCocoMetric',
     ann_file=data_root + 'annotations/person_keypoints_val2017.json',
     score_mode='bbox',
     nms_mode='none')

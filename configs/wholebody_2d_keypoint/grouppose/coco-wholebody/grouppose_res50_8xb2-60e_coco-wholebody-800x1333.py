@@ -24,6 +24,6 @@ test_dataloader = val_dataloader
 
 # evaluators: AP of all keypoints; those of the parts are printed
 val_evaluator = dict(
-    type='CocoWholeBodyMetric',
+    type='PoseCocoWholeBodyMetric',
     ann_file=_base_.data_root + 'annotations/coco_wholebody_val_v1.0.json')
 test_evaluator = val_evaluator

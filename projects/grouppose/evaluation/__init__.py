@@ -1,0 +1,11 @@
+"""Evaluation: the metrics, several data sets at once, and a check of data set
+and annotation file before anything is run."""
+from .check_hook import EvaluationCheckHook
+from .metric import (ClassAgnosticCocoMetric, PoseCocoMetric,
+                     PoseCocoWholeBodyMetric)
+from .multi_dataset import PoseMultiDatasetEvaluator
+
+__all__ = [
+    'ClassAgnosticCocoMetric', 'EvaluationCheckHook', 'PoseCocoMetric',
+    'PoseCocoWholeBodyMetric', 'PoseMultiDatasetEvaluator'
+]

@@ -1,0 +1,145 @@
+"""AP and AR of the images that were run, also for crowds and for categories
+that need not be told apart."""
+from typing import Dict, Optional, Set
+
+from mmengine.logging import print_log
+from mmpose.evaluation import CocoMetric, CocoWholeBodyMetric
+from mmpose.registry import METRICS
+from xtcocotools.coco import COCO
+
+from ..data.annotations import merge_categories
+from .coco_eval import COCO_MAX_DETS, PoseCOCOeval, count_people
+
+
+class RunImagesMixin:
+    """Count the images that were run, rather than all of a file.
+
+    For MMPose's metrics, people of the other images are missed: a part of a
+    data set (``indices``, ``sample_interval``) gets an AP that means nothing.
+
+    Args:
+        ann_file (str, optional): Annotations in COCO format. Defaults to
+            those of the data set.
+        kwargs: Arguments of MMPose's metric.
+
+    Raises:
+        ValueError: If people are to be evaluated that are not annotated.
+    """
+
+    def __init__(self, ann_file: Optional[str] = None, **kwargs):
+        try:
+            super().__init__(ann_file=ann_file, **kwargs)
+        except AssertionError as error:
+            raise ValueError(
+                f'{type(self).__name__}: {ann_file}: {error} To write results '
+                'of images without annotations, set format_only=True and '
+                'outfile_prefix of the evaluator.') from error
+
+    def compute_metrics(self, results: list) -> Dict[str, float]:
+        """Compute the metrics, see MMPose.
+
+        Args:
+            results (list): Predictions and annotations of each sample. Of
+                samples that were run twice to fill the batches of several
+                processes, the first counts.
+
+        Returns:
+            dict[str, float]: Metrics by name.
+        """
+        unique = {}
+        for result in results:
+            prediction = result[0]
+            unique.setdefault((prediction['img_id'], repr(prediction['id'])),
+                              result)
+        whole = self.coco
+        if whole is not None:
+            self.coco = _part_of(whole, {img_id for img_id, _ in unique})
+            num_run, num_images = len(self.coco.imgs), len(whole.imgs)
+            if num_run < num_images:
+                print_log(
+                    f'{self.ann_file}: {num_run} of {num_images} images were '
+                    'run, and only they count.', 'current')
+        try:
+            return super().compute_metrics(list(unique.values()))
+        finally:
+            self.coco = whole or self.coco
+
+
+def _part_of(coco: COCO, image_ids: Set[int]) -> COCO:
+    """Annotations of some images, to be changed freely."""
+    part = COCO()
+    part.anno_file = coco.anno_file[:1]
+    part.dataset = dict(
+        coco.dataset,
+        images=[
+            image for image in coco.dataset['images']
+            if image['id'] in image_ids
+        ],
+        annotations=[
+            dict(ann) for ann in coco.dataset.get('annotations', [])
+            if ann['image_id'] in image_ids
+        ])
+    part.createIndex()
+    return part
+
+
+@METRICS.register_module()
+class PoseCocoMetric(RunImagesMixin, CocoMetric):
+    """MMPose's ``CocoMetric`` of the images that were run.
+
+    Args:
+        max_dets (int, optional): How many poses of an image count, best
+            first. COCO counts 20: of 30 people, even perfect poses have an AP
+            of 0.66. None counts as many as people are annotated in an image,
+            but at least 20. Defaults to 20.
+        class_agnostic (bool): Take all categories for one. AP and AR are then
+            over all instances; ``CocoMetric`` averages them over the
+            categories, and counts no detection that does not name the right
+            one. Defaults to False.
+        kwargs: Arguments of ``CocoMetric``.
+    """
+
+    def __init__(self,
+                 *args,
+                 max_dets: Optional[int] = COCO_MAX_DETS,
+                 class_agnostic: bool = False,
+                 **kwargs):
+        super().__init__(*args, **kwargs)
+        self.max_dets = max_dets
+        self.class_agnostic = class_agnostic
+
+    def _do_python_keypoint_eval(self, outfile_prefix: str) -> list:
+        """Evaluate the poses of the file that MMPose has written."""
+        if self.class_agnostic:
+            merge_categories(self.coco.dataset)
+            self.coco.createIndex()
+        max_dets = self.max_dets
+        if max_dets is None:
+            max_dets = max(COCO_MAX_DETS, *count_people(self.coco).values())
+        evaluation = PoseCOCOeval(
+            self.coco,
+            self.coco.loadRes(f'{outfile_prefix}.keypoints.json'),
+            self.iou_type,
+            self.dataset_meta['sigmas'],
+            self.use_area,
+            max_dets=max_dets)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        return list(evaluation.summarize().items())
+
+
+@METRICS.register_module()
+class ClassAgnosticCocoMetric(PoseCocoMetric):
+    """:class:`PoseCocoMetric` with all categories taken for one.
+
+    Args:
+        kwargs: Arguments of :class:`PoseCocoMetric`.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(class_agnostic=True, **kwargs)
+
+
+@METRICS.register_module()
+class PoseCocoWholeBodyMetric(RunImagesMixin, CocoWholeBodyMetric):
+    """MMPose's ``CocoWholeBodyMetric`` of the images that were run."""
