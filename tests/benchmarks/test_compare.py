@@ -308,8 +308,16 @@ def test_evaluation(tmp_path, monkeypatch):
         accuracy.make_test_config(config, data, None)
 
 
-def test_a_tool_that_fails(tmp_path):
+def test_a_tool_that_fails(tmp_path, monkeypatch):
     """The error has the last line of the log, which is left there."""
-    with pytest.raises(RuntimeError, match='test.py failed: .* no such file'):
-        tools.run_test(Config(), Path('missing.pth'), tmp_path / 'new')
-    assert 'missing.pth' in (tmp_path / 'new/test.log').read_text()
+
+    def run(command, stdout, env, **options):
+        assert command[-5:-4] == [str(tmp_path / 'a.pth')]
+        assert env['CUDA_VISIBLE_DEVICES'] == ''
+        stdout.write('one\ntwo\n')
+        return SimpleNamespace(returncode=1)
+
+    monkeypatch.setattr(tools.subprocess, 'run', run)
+    with pytest.raises(RuntimeError, match='test.py failed: two .*test.log'):
+        tools.run_test(Config(), tmp_path / 'a.pth', tmp_path / 'new', 'cpu')
+    assert (tmp_path / 'new/test.log').read_text() == 'one\ntwo\n'

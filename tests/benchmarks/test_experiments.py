@@ -188,7 +188,7 @@ def test_plain_sampling_trains_the_same():
 def test_growth_of_training(run, tmp_path):
     rows = run(
         training, 'growth --queries 5 10 --keypoints 3 --people-per-image 2 '
-        '--sides 64 --repeats 2')
+        '--sides 64 --repeats 2 --batch-size 1')
     assert [(row['what'], row['case']) for row in rows] == [('queries', 5),
                                                             ('queries', 10),
                                                             ('keypoints', 3),
