@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / 'projects/grouppose'
 # In this order, the others behind them.
 FIRST_ROOMS = [
-    'model', 'data', 'codec', 'oks', 'metric', 'engine', 'checkpoints',
+    'model', 'data', 'codec', 'oks', 'evaluation', 'engine', 'checkpoints',
     'inference', 'deployment', 'describe', 'synthetic'
 ]
 FIRST_MODULES = [
