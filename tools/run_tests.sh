@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing, checks the style of the code, builds the
-# documentation and runs the tests.
+# Installs what is missing, checks the style and the types of the code, builds
+# the documentation and runs the tests.
 #
 #   bash tools/run_tests.sh [ARGUMENTS OF PYTEST]
 #
@@ -22,15 +22,16 @@ for folder in projects configs tools benchmarks tests; do
 done
 
 failed=()
-lint() { # lint TOOL OPTIONS...
+lint() { # lint TOOL ARGUMENTS...
     echo "== $1"
-    "$python" -m "$@" "${folders[@]}" || failed+=("$1")
+    "$python" -m "$@" || failed+=("$1")
 }
-lint flake8
-lint isort --check-only --diff
-lint yapf --diff --recursive
+lint flake8 "${folders[@]}"
+lint isort --check-only --diff "${folders[@]}"
+lint yapf --diff --recursive "${folders[@]}"
+lint mypy -p projects.grouppose
 if [ ${#failed[@]} -gt 0 ]; then
-    echo "run_tests.sh: the style is off for: ${failed[*]}. isort and yapf" \
+    echo "run_tests.sh: the code does not pass: ${failed[*]}. isort and yapf" \
         "can repair theirs:" >&2
     echo "  $python -m isort ${folders[*]}" >&2
     echo "  $python -m yapf --in-place --recursive ${folders[*]}" >&2

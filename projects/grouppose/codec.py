@@ -248,7 +248,7 @@ def _check_sigmas(sigmas: Sequence[float], source: str) -> np.ndarray:
     try:
         values = np.asarray(sigmas, dtype=np.float32)
     except (TypeError, ValueError):  # no numbers
-        values = np.empty(0)
+        values = np.empty(0, np.float32)
     usable = (values > 0) & np.isfinite(values)
     if values.ndim != 1 or not len(values) or not usable.all():
         raise ValueError(

@@ -109,7 +109,7 @@ class EDPoseInferenceHead(EDPoseHead):
         self._is_init = True
 
     def forward_encoder(self,
-                        img_feats: Tuple[Tensor],
+                        img_feats: Tuple[Tensor, ...],
                         batch_data_samples: OptSampleList = None) -> Dict:
         """Let the tokens of all levels attend to each other.
 
@@ -157,7 +157,7 @@ class EDPoseInferenceHead(EDPoseHead):
         return None, None, None, ~seen, None
 
     def predict(self,
-                feats: Tuple[Tensor],
+                feats: Tuple[Tensor, ...],
                 batch_data_samples: SampleList,
                 test_cfg: OptConfigType = {}) -> List[InstanceData]:
         """Predict the poses of a batch.

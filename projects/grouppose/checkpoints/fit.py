@@ -112,7 +112,7 @@ def read_run(path: str,
             f'{path}: cannot be resumed from, it is of another model '
             f'({_first(problems)}). Give the config of that run.')
     # MMEngine would execute it as a config.
-    meta.pop('config', None)
+    content['meta'].pop('config', None)
     return content
 
 

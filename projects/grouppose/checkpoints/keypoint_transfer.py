@@ -31,7 +31,7 @@ def match_keypoints(
     Raises:
         ValueError: If an alias names a keypoint that does not exist.
     """
-    index = {}
+    index: Dict[str, int] = {}
     for i, name in enumerate(canonical_names(source)):
         index.setdefault(name, i)
     matches = [index.get(name) for name in canonical_names(target)]

@@ -294,7 +294,7 @@ def _rename(name: str, rules: List[Tuple[re.Pattern, str]]) -> str:
     return name
 
 
-def _reverse_axes(value: Tensor, axes: Tuple[int]) -> Tensor:
+def _reverse_axes(value: Tensor, axes: Tuple[int, ...]) -> Tensor:
     """Split the last dimension into three axes and reverse their order.
 
     A tensor that cannot be split is returned as it is: it does not fit the

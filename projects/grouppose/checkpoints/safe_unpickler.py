@@ -226,8 +226,8 @@ def allow_runs() -> None:
         named[f'numpy.dtypes.{number_type.__name__}'] = number_type
     # All with their names, also where the name is that of the object: others
     # allow some of these objects for a moment and then take them out again.
-    torch.serialization.add_safe_globals([(allowed, name)
-                                          for name, allowed in named.items()])
+    torch.serialization.add_safe_globals(  # type: ignore[attr-defined]
+        [(allowed, name) for name, allowed in named.items()])
 
 
 def _read_safetensors(path: str) -> Dict[str, Tensor]:
@@ -263,7 +263,8 @@ def _is_program(path: str) -> bool:
         if file.read(4) != b'PK\x03\x04':
             return False
     reader = torch._C.PyTorchFileReader(str(path))
-    return 'constants.pkl' in reader.get_all_records()
+    records = reader.get_all_records()  # type: ignore[attr-defined]
+    return 'constants.pkl' in records
 
 
 def _describe(value) -> str:

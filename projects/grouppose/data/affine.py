@@ -58,7 +58,7 @@ class PoseRandomAffine(BaseTransform):
                 'PoseRandomAffine: rotate_factor and shift_factor must not be '
                 f'negative, got {rotate_factor} and {shift_factor}.')
         self.rotate_factor = rotate_factor
-        self.scale_factor = tuple(scale_factor)
+        self.scale_factor = scale_factor[0], scale_factor[1]
         self.shift_factor = shift_factor
         self.prob = prob
         if isinstance(pad_val, (int, float)):
@@ -103,7 +103,7 @@ class PoseRandomAffine(BaseTransform):
     def _move_people(results: dict, matrix: np.ndarray, scale: float) -> None:
         """Move keypoints, boxes and areas, in place."""
         height, width = results['img_shape'][:2]
-        size = np.float32((width, height))
+        size = np.array((width, height), np.float32)
         if 'area' in results:
             results['area'] = np.float32(results['area'] * scale**2)
         if 'keypoints' in results:
@@ -120,9 +120,9 @@ class PoseRandomAffine(BaseTransform):
             boxes = np.stack([corners.min(1), corners.max(1)], 1)
             boxes = boxes.clip(0, size)
             results['bbox'] = boxes.reshape(-1, 4)
-            keep_instances(results, (boxes[:, 1] > boxes[:, 0]).all(1))
+            keep_instances(results, np.all(boxes[:, 1] > boxes[:, 0], 1))
 
 
 def _move(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Apply a matrix (2, 3) to points (..., 2)."""
-    return np.float32(points @ matrix[:, :2].T + matrix[:, 2])
+    return (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)

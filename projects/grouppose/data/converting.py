@@ -47,11 +47,9 @@ class KeypointConverter(_KeypointConverter):
         Args:
             order (Sequence[int]): The same for the keypoints of the source.
         """
-        sources = [
-            frozenset(pair)
-            for pair in zip(self.source_index,
-                            getattr(self, 'source_index2', self.source_index))
-        ]
+        second = self.source_index2 if hasattr(
+            self, 'source_index2') else self.source_index
+        sources = [frozenset(pair) for pair in zip(self.source_index, second)]
         targets: Dict[frozenset, List[int]] = defaultdict(list)
         for source, target in zip(sources, self.target_index):
             targets[source].append(target)

@@ -129,7 +129,8 @@ class PoseImageDataset:
         if self._fully_initialized:
             return
         dataset = self.dataset
-        chosen, left_out = [], Counter()
+        chosen = []
+        left_out: Counter[str] = Counter()
         for ann_file in self.ann_files:
             chosen += self._choose_images(ann_file, left_out)
         if not dataset.test_mode:
@@ -158,7 +159,8 @@ class PoseImageDataset:
         """
         infos, total, num_skipped = self._read_images(ann_file)
         infos.sort(key=lambda info: info['img_id'])
-        reasons, chosen = Counter(), []
+        chosen = []
+        reasons: Counter[str] = Counter()
         for info in infos:
             in_image = Counter(_reasons_to_leave_out(info))
             count = in_image.pop('', 0)
@@ -176,8 +178,8 @@ class PoseImageDataset:
                 total - num_skipped - len(chosen)
             message += f', with {sum(n for _, n in chosen)} people to train on'
         reasons['images that `sample_interval` skips'] = num_skipped
-        reasons = _list_counts(reasons)
-        message += f'. Left out: {reasons}.' if reasons else '.'
+        listed = _list_counts(reasons)
+        message += f'. Left out: {listed}.' if listed else '.'
         print_log(message, 'current')
         return chosen
 

@@ -24,10 +24,11 @@ class PoseFixedResize(BaseTransform):
     """
 
     def __init__(self, size: Union[int, Sequence[int]]):
-        self.size = (size, size) if isinstance(size, int) else tuple(size)
-        if len(self.size) != 2 or min(self.size) <= 0:
+        sides = (size, size) if isinstance(size, int) else tuple(size)
+        if len(sides) != 2 or min(sides) <= 0:
             raise ValueError('PoseFixedResize: size must be a positive length '
                              f'in pixels, or width and height, not {size}.')
+        self.size = sides[0], sides[1]
 
     def transform(self, results: dict) -> dict:
         """Resize one image."""

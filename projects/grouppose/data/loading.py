@@ -50,7 +50,7 @@ class LoadPoseImage(LoadImage):
     def __init__(self, color_type: str = 'color_ignore_orientation', **kwargs):
         super().__init__(color_type=color_type, **kwargs)
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict) -> Optional[dict]:
         """Load ``results['img']`` from ``results['img_path']``."""
         if 'img' not in results and 'img_id' in results:
             return self._load_annotated(results)
@@ -158,7 +158,7 @@ def _is_sideways(content: bytes) -> bool:
         return False
 
 
-def read_image(path: str, backend_args: dict = None) -> np.ndarray:
+def read_image(path: str, backend_args: Optional[dict] = None) -> np.ndarray:
     """Read an image as a viewer shows it, see :func:`decode_image`.
 
     Args:

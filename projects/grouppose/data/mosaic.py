@@ -1,5 +1,6 @@
 """Four images in one: more people, and smaller ones."""
-from typing import Sequence
+import itertools
+from typing import Any, Dict, Sequence
 
 import numpy as np
 from mmcv.transforms import BaseTransform, Compose
@@ -71,12 +72,12 @@ class PoseMosaic(BaseTransform):
 
 def _unite_people(parts: Sequence[dict]) -> dict:
     """The values for each person of all images, one image after another."""
-    people = {}
+    people: Dict[str, Any] = {}
     for key in INSTANCE_KEYS:
         if all(key in part for part in parts):
             values = [part[key] for part in parts]
             people[key] = np.concatenate(values) if isinstance(
-                values[0], np.ndarray) else sum(map(list, values), [])
+                values[0], np.ndarray) else [*itertools.chain(*values)]
     return people
 
 

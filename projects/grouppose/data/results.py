@@ -1,5 +1,5 @@
 """The dict that the transforms of a pipeline hand on: what they share."""
-from typing import Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple, Union
 
 import mmcv
 import numpy as np
@@ -99,7 +99,7 @@ def move_people(results: dict, offset: Tuple[int, int]) -> None:
     """
     for key, shift in (('keypoints', offset), ('bbox', 2 * offset)):
         if key in results:
-            results[key] = results[key] + np.float32(shift)
+            results[key] = results[key] + np.array(shift, np.float32)
 
 
 def show_region(results: dict) -> None:
@@ -111,17 +111,18 @@ def show_region(results: dict) -> None:
         results['input_center'] = results['input_scale'] / 2
 
 
-def keep_instances(results: dict, keep: Sequence[bool]) -> None:
+def keep_instances(results: dict, keep: Union[Sequence[bool],
+                                              np.ndarray]) -> None:
     """Drop the other instances, in place.
 
     Args:
         results (dict): What transforms hand on.
-        keep (Sequence[bool]): One for each instance.
+        keep (Sequence[bool] | np.ndarray): One for each instance.
     """
-    keep = np.array(keep, dtype=bool)
+    mask = np.array(keep, dtype=bool)
     for key in INSTANCE_KEYS:
         values = results.get(key)
         if isinstance(values, np.ndarray):
-            results[key] = values[keep]
+            results[key] = values[mask]
         elif values is not None:
-            results[key] = [value for value, kept in zip(values, keep) if kept]
+            results[key] = [value for value, kept in zip(values, mask) if kept]

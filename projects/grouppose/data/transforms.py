@@ -195,7 +195,7 @@ class PoseRandomCrop(BaseTransform):
         self.max_size = max_size
 
     @cache_randomness
-    def _choose(self, height: int, width: int) -> Tuple[int]:
+    def _choose(self, height: int, width: int) -> Tuple[int, int, int, int]:
         """Draw top, left, height and width, all limits included."""
         h, w = [
             np.random.randint(
@@ -222,11 +222,12 @@ class PoseRandomCrop(BaseTransform):
         results['input_size'] = np.array((w, h), dtype=np.float32)
 
         if 'keypoints' in results:
-            results['keypoints'] = (results['keypoints'] - np.float32(
-                (left, top))).clip(0, np.float32((w, h)))
+            results['keypoints'] = (results['keypoints'] - np.array(
+                (left, top), np.float32)).clip(0, np.array((w, h), np.float32))
         if 'bbox' in results:
-            boxes = results['bbox'] - np.float32((left, top, left, top))
-            boxes = boxes.clip(0, np.float32((w, h, w, h)))
+            boxes = results['bbox'] - np.array(
+                (left, top, left, top), np.float32)
+            boxes = boxes.clip(0, np.array((w, h, w, h), np.float32))
             results['bbox'] = boxes
             sizes = boxes[:, 2:] - boxes[:, :2]
             results['area'] = sizes.prod(1)

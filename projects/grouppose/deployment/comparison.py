@@ -5,8 +5,9 @@ import mmcv
 import numpy as np
 import onnxruntime
 import torch
+from mmpose.models.pose_estimators.base import BasePoseEstimator
 from mmpose.structures import PoseDataSample
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..synthetic import draw_image
 
@@ -62,12 +63,12 @@ def load_graph(content: bytes, num_threads: int = 0) -> Callable:
     return lambda batch: session.run(['keypoints', 'scores'], batch.arrays())
 
 
-def compare(model: nn.Module, run: Callable,
+def compare(model: BasePoseEstimator, run: Callable,
             batches: Sequence[Batch]) -> Difference:
     """Measure how far a graph is from its model.
 
     Args:
-        model (nn.Module): From :func:`load_model`.
+        model (BasePoseEstimator): From :func:`load_model`.
         run (Callable): As from :func:`load_graph`.
         batches (Sequence[Batch]): What to compare on.
 
@@ -107,7 +108,7 @@ def distance(expected: np.ndarray, expected_scores: np.ndarray,
 
 
 @torch.no_grad()
-def predict_batch(model: nn.Module, batch: Batch) -> List:
+def predict_batch(model: BasePoseEstimator, batch: Batch) -> List:
     """What a model predicts, without a flip test or a threshold.
 
     Returns:
@@ -122,13 +123,13 @@ def predict_batch(model: nn.Module, batch: Batch) -> List:
     return model.head.predict(model.extract_feat(batch.images), samples)
 
 
-def make_batch(model: nn.Module,
+def make_batch(model: BasePoseEstimator,
                images: Sequence[np.ndarray],
                frame: Optional[Sequence[int]] = None) -> Batch:
     """Normalize and pad images.
 
     Args:
-        model (nn.Module): Whose preprocessor does it.
+        model (BasePoseEstimator): Whose preprocessor does it.
         images (Sequence[np.ndarray]): BGR, uint8, (h, w, 3).
         frame (Sequence[int], optional): Width and height to pad to. Defaults
             to those of the largest image.
@@ -145,13 +146,13 @@ def make_batch(model: nn.Module,
     return Batch(canvas, torch.tensor(sizes))
 
 
-def drawn_batches(model: nn.Module,
+def drawn_batches(model: BasePoseEstimator,
                   fixed_size: Optional[Sequence[int]] = None,
                   batch_size: Optional[int] = None) -> List[Batch]:
     """Two batches of drawn people, of different sizes where that may be.
 
     Args:
-        model (nn.Module): Whose preprocessor makes them.
+        model (BasePoseEstimator): Whose preprocessor makes them.
         fixed_size (Sequence[int], optional): Width and height of both.
         batch_size (int, optional): Of both. Defaults to one and two images.
 

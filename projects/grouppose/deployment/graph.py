@@ -2,11 +2,12 @@
 import inspect
 import warnings
 from io import BytesIO
-from typing import Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
 import torch
+from mmpose.models.pose_estimators.base import BasePoseEstimator
 from onnx import TensorProto, numpy_helper
 from torch import Tensor, nn
 
@@ -24,11 +25,11 @@ class PoseGraph(nn.Module):
     """A model as one function of tensors.
 
     Args:
-        model (nn.Module): From :func:`load_model` with
+        model (BasePoseEstimator): From :func:`load_model` with
             ``prepare=False``, on the CPU.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: BasePoseEstimator):
         super().__init__()
         self.model = model
 
@@ -55,13 +56,13 @@ class PoseGraph(nn.Module):
                                  valid_sizes)
 
 
-def trace(model: nn.Module,
+def trace(model: BasePoseEstimator,
           fixed_size: Optional[Sequence[int]] = None,
           batch_size: Optional[int] = None) -> onnx.ModelProto:
     """Write a model down as an ONNX graph.
 
     Args:
-        model (nn.Module): From :func:`load_model` with
+        model (BasePoseEstimator): From :func:`load_model` with
             ``prepare=False``, on the CPU. It is left as
             it was.
         fixed_size (Sequence[int], optional): Width and height of the only
@@ -77,7 +78,7 @@ def trace(model: nn.Module,
     images = torch.zeros(count, 3, height, width)
     valid_sizes = torch.tensor([[width, height]]).repeat(count, 1)
     valid_sizes[0] -= torch.tensor([width // 4, 0])
-    axes = {name: {} for name in INPUTS + OUTPUTS}
+    axes: Dict[str, Dict[int, str]] = {name: {} for name in INPUTS + OUTPUTS}
     if batch_size is None:
         axes = {name: {0: 'batch'} for name in axes}
     if fixed_size is None:
@@ -85,14 +86,17 @@ def trace(model: nn.Module,
 
     # The exporter of torch 2.1, which newer versions keep under this name.
     parameters = inspect.signature(torch.onnx.export).parameters
-    exporter = dict(dynamo=False) if 'dynamo' in parameters else {}
+    exporter: Dict[str, Any] = {}
+    if 'dynamo' in parameters:
+        exporter['dynamo'] = False
     buffer = BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         # The comparison with PyTorch finds what tracing gets wrong.
         warnings.simplefilter('ignore')
         torch.onnx.export(
-            PoseGraph(model).eval(), (images, valid_sizes),
-            buffer,
+            PoseGraph(model).eval(),
+            (images, valid_sizes),
+            buffer,  # type: ignore[arg-type]
             input_names=INPUTS,
             output_names=OUTPUTS,
             dynamic_axes=axes,

@@ -1,6 +1,6 @@
 """Half precision where it is safe: the layers that hold most of the weights
 and do most of the work compute in float16, everything else in float32."""
-from typing import List, Sequence
+from typing import List, Sequence, Set
 
 import numpy as np
 import onnx
@@ -81,9 +81,12 @@ class _Rewriter:
             for tensor in graph.initializer
             if tensor.data_type == TensorProto.FLOAT
         }
-        self.half_weights, self.nodes = [], []
-        self.halves = set()  # names of what exists in float16
-        self.pending = set()  # of which there is no float32 version yet
+        self.half_weights: List[TensorProto] = []
+        self.nodes: List[NodeProto] = []
+        # Names of what exists in float16, and of which of it there is no
+        # float32 version yet.
+        self.halves: Set[str] = set()
+        self.pending: Set[str] = set()
 
     def add(self, node: NodeProto) -> None:
         """Append a node of the old graph."""

@@ -1,8 +1,8 @@
 """What a program must know to use a graph without anything else."""
 import json
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
-from torch import nn
+from mmpose.models.pose_estimators.base import BasePoseEstimator
 
 from ..data.fixed_size import PoseFixedResize
 from ..version import __version__
@@ -12,12 +12,12 @@ PIPELINES = [['LoadPoseImage', resize, 'PackPoseInputs']
              for resize in ('PoseResize', 'PoseFixedResize')]
 
 
-def describe(model: nn.Module,
+def describe(model: BasePoseEstimator,
              fixed_size: Optional[Sequence[int]] = None) -> Dict[str, str]:
     """Describe how images enter a model and what its outputs mean.
 
     Args:
-        model (nn.Module): From :func:`load_model`.
+        model (BasePoseEstimator): From :func:`load_model`.
         fixed_size (Sequence[int], optional): Width and height of the only
             images that the graph takes.
 
@@ -45,8 +45,10 @@ def describe(model: nn.Module,
             f'{name}: the test pipeline is {", ".join(steps)}, but a graph '
             f'can describe {" or ".join(map(", ".join, PIPELINES))} only. '
             'Set test_dataloader.dataset.pipeline to these.')
-    if network_size(model) is not None:
-        resize = dict(size=list(fixed_size or network_size(model)))
+    resize: Dict[str, Any]
+    size = network_size(model)
+    if size is not None:
+        resize = dict(size=list(fixed_size or size))
     elif fixed_size is not None:
         resize = dict(frame=list(fixed_size))
     else:
@@ -82,7 +84,7 @@ def describe(model: nn.Module,
     return {key: json.dumps(value) for key, value in values.items()}
 
 
-def network_size(model: nn.Module) -> Optional[Tuple[int, int]]:
+def network_size(model: BasePoseEstimator) -> Optional[Tuple[int, int]]:
     """Width and height that the test pipeline gives every image, or None if
     they depend on the image."""
     for step in model.cfg.test_dataloader.dataset.pipeline:

@@ -1,11 +1,11 @@
 """The whole way from a model to an ONNX file that is known to be right."""
 import copy
 import os
-from typing import Optional, Sequence
+from typing import Callable, NamedTuple, Optional, Sequence
 
 import numpy as np
 import onnx
-from torch import nn
+from mmpose.models.pose_estimators.base import BasePoseEstimator
 
 from ..inference.speed import OneDNNLinear, fold_batch_norms, switch_to_deploy
 from ..model import GroupPoseHead
@@ -14,14 +14,22 @@ from .graph import trace
 from .half import precise_parts, to_half
 from .metadata import describe, network_size
 
+
+class Tolerance(NamedTuple):
+    """The largest difference of a graph from its model that is accepted, see
+    :class:`Difference`."""
+    pixels: float
+    scores: float
+
+
 # What a graph may differ by from its model, in pixels and in scores. In half
 # precision the median pose counts: of two that rank about the same, either
 # may be taken.
-TOLERANCE = Difference(0.05, 1e-4)
-HALF_TOLERANCE = Difference(0.5, 1e-3)
+TOLERANCE = Tolerance(0.05, 1e-4)
+HALF_TOLERANCE = Tolerance(0.5, 1e-3)
 
 
-def export(model: nn.Module,
+def export(model: BasePoseEstimator,
            path: str,
            fixed_size: Optional[Sequence[int]] = None,
            batch_size: Optional[int] = None,
@@ -29,7 +37,7 @@ def export(model: nn.Module,
     """Export a model to ONNX, and compare the two before the file is there.
 
     Args:
-        model (nn.Module): From :func:`load_model` with
+        model (BasePoseEstimator): From :func:`load_model` with
             ``prepare=False``, on the CPU.
         path (str): File to write; one that exists is replaced.
         fixed_size (Sequence[int], optional): Width and height of the only
@@ -75,7 +83,7 @@ def export(model: nn.Module,
     return found
 
 
-def _check(model: nn.Module, content: bytes,
+def _check(model: BasePoseEstimator, content: bytes,
            fixed_size: Optional[Sequence[int]], batch_size: Optional[int],
            half: bool) -> Difference:
     """Refuse a graph that computes something else."""
@@ -86,8 +94,8 @@ def _check(model: nn.Module, content: bytes,
         raise ValueError(
             f'{model.cfg.filename}: the graph does not run in ONNX Runtime '
             f'({error}). {_remedy(fixed_size)}') from error
-    limit, summary = (HALF_TOLERANCE, np.median) if half else (TOLERANCE,
-                                                               np.max)
+    limit = HALF_TOLERANCE if half else TOLERANCE
+    summary: Callable = np.median if half else np.max
     if np.isinf(found).any():
         raise ValueError(
             f'{model.cfg.filename}: on drawn images, the graph finds another '

@@ -17,7 +17,7 @@ class KeypointFile:
 
     Args:
         content (dict): Content of the file.
-        path (str): Its path, for messages.
+        path (str | Path): Its path, for messages.
         category (str, optional): Name of the category to keep, if the file
             has several. It gets the id 1 in ``content``. Defaults to None,
             which keeps all.
@@ -29,7 +29,7 @@ class KeypointFile:
 
     def __init__(self,
                  content: dict,
-                 path: str,
+                 path: Union[str, Path],
                  category: Optional[str] = None):
         self.path = str(path)
         self.content = content
@@ -170,7 +170,7 @@ class KeypointFile:
                 f'{self.path}: no annotation has usable `keypoints`' +
                 (f'; {self.refused[0][1]}' if self.
                  refused else '. Give a file with keypoint annotations.'))
-        counts = defaultdict(Counter)
+        counts: Dict[int, Counter[int]] = defaultdict(Counter)
         for ann in people:
             counts[ann['category_id']][len(ann['keypoints']) // 3] += 1
         if len({count.most_common(1)[0][0] for count in counts.values()}) > 1:

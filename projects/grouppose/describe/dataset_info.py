@@ -1,7 +1,7 @@
 """The description of keypoints in MMPose's format: names, mirrored pairs,
 skeleton and sigmas."""
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import List, Tuple
 
 from .coco_file import KeypointFile
 from .findings import Finding, found
@@ -272,7 +272,7 @@ def _known_links(names: List[str],
     return [tuple(link) for link in links if None not in link], known[0].name
 
 
-def _find_body(joint: str, known: List[KnownDataset]) -> Optional[str]:
+def _find_body(joint: str, known: List[KnownDataset]) -> str:
     """Half of the body by the closest data set that knows the joint."""
     for dataset in known:
         if joint in dataset.joints:

@@ -115,27 +115,27 @@ def describe(ann_file: Union[str, Path],
         return Description(report, {})
 
     # Files that are written have no path yet.
-    files, paths = {}, [ann_file, val_ann]
-    keypoint_files = [train, val]
-    if val is None:
+    files: Dict[str, str] = {}
+    if val is not None:
+        keypoint_files = [train, val]
+    else:
         keypoint_files = [
             KeypointFile(content, train.path)
             for content in split_content(train, val_part, seed)
         ]
-    if val is None or category is not None:
+    if val_ann is None or category is not None:
         paths = [f'{HERE}/train.json', f'{HERE}/val.json']
         for split, file in zip(('train', 'val'), keypoint_files):
             files[f'{split}.json'] = json.dumps(file.content)
     else:
-        paths = [os.path.abspath(path) for path in paths]
+        paths = [os.path.abspath(path) for path in (ann_file, val_ann)]
     folders = [images or Path(ann_file).parent]
     folders.append(val_images or images or Path(val_ann or ann_file).parent)
-    splits = [
+    train_split, val_split = (
         Split(file, path, os.path.abspath(place))
-        for file, path, place in zip(keypoint_files, paths, folders)
-    ]
+        for file, path, place in zip(keypoint_files, paths, folders))
     files['metainfo.py'] = info.format()
-    files['config.py'] = format_config(name, *splits, folder,
+    files['config.py'] = format_config(name, train_split, val_split, folder,
                                        SMALL if small else PUBLISHED, epochs)
     return Description(report, files)
 

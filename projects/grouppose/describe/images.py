@@ -1,7 +1,7 @@
 """Checks of a file as a whole: ids, categories, images and their sizes."""
 from collections import Counter
 from pathlib import Path
-from typing import List, Optional
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 from PIL import Image
@@ -45,7 +45,7 @@ def check_ids(file: KeypointFile) -> List[Finding]:
     """Check for entries that training refuses, repeated ids, annotations
     without an image, and images without labeled people."""
     findings = []
-    reasons = {}
+    reasons: Dict[str, Tuple[str, List]] = {}
     for ann_id, reason in file.refused:
         kind = ''.join(c for c in reason if not c.isdigit())
         reasons.setdefault(kind, (reason, []))[1].append(ann_id)
@@ -113,11 +113,11 @@ def check_categories(file: KeypointFile,
             for ann in file.content['annotations'] if 'keypoints' not in ann
         ], 'Training passes over them'
         if for_training else 'The metric needs them; remove the annotations')
-    more = {name for ann in file.people for name in ann} & {*KEYPOINT_FIELDS}
+    fields = {name for ann in file.people for name in ann} & {*KEYPOINT_FIELDS}
     findings += found(
         'note',
         'Fields with more keypoints',
-        sorted(more - {'keypoints'}),
+        sorted(fields - {'keypoints'}),
         'Only `keypoints` is described. For all those of COCO-WholeBody use '
         'MMPose\'s CocoWholeBodyDataset and its metainfo',
         unit='field')
@@ -126,7 +126,8 @@ def check_categories(file: KeypointFile,
 
 def check_sizes(file: KeypointFile) -> List[Finding]:
     """Compare the sizes of images with the extent of their annotations."""
-    turned, small = [], []
+    turned: List[int] = []
+    small: List[int] = []
     reach = _reach(file)
     for image_id, far in reach.items():
         image = file.images.get(image_id, {})
@@ -161,7 +162,7 @@ def check_sizes(file: KeypointFile) -> List[Finding]:
 def _reach(file: KeypointFile) -> dict:
     """The largest x and y of labeled keypoints, by image."""
     points = np.where(file.labeled[..., None], file.keypoints[..., :2], 0)
-    reach = {}
+    reach: Dict[int, np.ndarray] = {}
     for image_id, far in zip(file.image_ids.tolist(), points.max(1)):
         reach[image_id] = np.maximum(reach.get(image_id, 0), far)
     return reach
@@ -169,7 +170,9 @@ def _reach(file: KeypointFile) -> dict:
 
 def check_image_files(file: KeypointFile, folder: Path) -> List[Finding]:
     """Compare ``images`` with the headers of the image files."""
-    missing, broken, turned, rotated, other = [], [], [], [], []
+    missing, broken, other = [], [], []
+    turned: List[str] = []
+    rotated: List[str] = []
     for image in file.images.values():
         name = str(image.get('file_name'))
         try:
@@ -238,7 +241,7 @@ def check_overlap(train: KeypointFile, val: KeypointFile,
     """
     names = []
     for file in (train, val):
-        boxes = {image_id: [] for image_id in file.images}
+        boxes: Dict[int, List] = {image_id: [] for image_id in file.images}
         for image_id, box in zip(file.image_ids.tolist(), file.boxes.tolist()):
             boxes.get(image_id, []).append(box)
         names.append({(image.get('file_name'), same_folder

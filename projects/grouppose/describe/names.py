@@ -44,7 +44,8 @@ def pair_sides(names: List[str]) -> Tuple[Dict[int, int], List[int]]:
         tuple: The partner of each paired keypoint, both ways, by index; and
         the keypoints that name a side but have no partner.
     """
-    joints = defaultdict(lambda: dict(left=[], right=[]))
+    joints: Dict[str, Dict[str, List[int]]] = defaultdict(
+        lambda: dict(left=[], right=[]))
     for index, (side, joint) in enumerate(find_sides(names)):
         if side:
             joints[joint][side].append(index)

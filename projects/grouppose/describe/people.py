@@ -41,14 +41,14 @@ def check_visibility(file: KeypointFile, info: DatasetInfo) -> List[Finding]:
     visibility = file.keypoints[..., 2]
     placed = (file.keypoints[..., :2] != 0).any(-1)
     labeled = file.labeled
-    people = labeled.any(1)
+    people = np.any(labeled, 1)
     many = people.sum() >= MANY_PEOPLE
     total = len(file.people)
     used = visibility[labeled]
     findings = found(
         'warning',
         'Visibility other than 0 (not labeled), 1 (hidden) and 2 (visible)',
-        file.select(~np.isin(visibility, (0, 1, 2)).all(1)),
+        file.select(~np.all(np.isin(visibility, (0, 1, 2)), 1)),
         'All above 0 train as labeled; if yours mean something else, '
         'translate them',
         total=total)
@@ -78,7 +78,7 @@ def check_visibility(file: KeypointFile, info: DatasetInfo) -> List[Finding]:
         'warning' if many else 'note',
         'Keypoints that are never labeled', [
             p.name
-            for p, seen in zip(info.keypoints, labeled.any(0)) if not seen
+            for p, seen in zip(info.keypoints, np.any(labeled, 0)) if not seen
         ], 'They cannot be learned; remove them from the file, or check that '
         'their visibility is right',
         unit='keypoint',
@@ -127,7 +127,7 @@ def check_boxes(file: KeypointFile) -> List[Finding]:
     total = len(file.people)
     low, size = file.boxes[:, :2], file.boxes[:, 2:]
     known = ~np.isnan(file.sizes).any(1)
-    empty = (size <= 0).any(1) & people
+    empty = np.any(size <= 0, 1) & people
     findings = found(
         'warning',
         'Empty boxes of people with labeled keypoints',

@@ -141,7 +141,7 @@ def match_people(first: KeypointFile,
     Returns:
         list[tuple[int]]: Indices of people in the two files.
     """
-    by_name = {}
+    by_name: Dict[Optional[str], List[int]] = {}
     for i, ann in enumerate(second.people):
         name = second.images.get(ann['image_id'], {}).get('file_name')
         by_name.setdefault(name, []).append(i)
@@ -183,7 +183,7 @@ def _match(first: KeypointFile, own: List[int], second: KeypointFile,
 
 def _group(values: list) -> Dict[int, List[int]]:
     """Indices by value."""
-    groups = {}
+    groups: Dict[int, List[int]] = {}
     for i, value in enumerate(values):
         groups.setdefault(value, []).append(i)
     return groups

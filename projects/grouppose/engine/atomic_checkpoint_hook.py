@@ -4,10 +4,11 @@ import os.path as osp
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Optional, Union
+from typing import Dict, List, Optional, Union
 
 from mmengine.dist import is_main_process
-from mmengine.fileio import LocalBackend, get_file_backend, register_backend
+from mmengine.fileio import (BaseStorageBackend, LocalBackend,
+                             get_file_backend, register_backend)
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from mmengine.utils import mkdir_or_exist
@@ -101,6 +102,11 @@ class AtomicCheckpointHook(CheckpointHook):
             not local, writing is left to what is configured.
     """
 
+    # Set by MMEngine.
+    file_backend: BaseStorageBackend
+    best_ckpt_path: Optional[str]
+    best_ckpt_path_dict: Dict[str, Optional[str]]
+
     def before_train(self, runner: Runner) -> None:
         """Write through :class:`WholeFileBackend`, remove the parts of files
         that a killed run has left, and find the best checkpoint of a work dir
@@ -159,7 +165,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Keep the previous best one until the new one is there."""
         if not hasattr(self, 'file_backend'):  # an evaluation on its own
             return
-        outdated = []
+        outdated: List[str] = []
         remove, self.file_backend.remove = (self.file_backend.remove,
                                             outdated.append)
         try:

@@ -1,7 +1,7 @@
 """A hook that makes a resumed run draw the same augmentations."""
 import random
 from contextlib import contextmanager
-from typing import Optional
+from typing import Any, Optional, Tuple
 
 import numpy as np
 import torch
@@ -56,8 +56,10 @@ class EpochSeedHook(Hook):
             # for another data set. This one has the same samples.
             vars(loader)['dataset'] = SeededDataset(loader.dataset)
         # A random seed comes from the checkpoint, after the sampler was made.
-        for sampler in (loader.sampler,
-                        getattr(loader.batch_sampler, 'sampler', None)):
+        samplers: Tuple[Any, ...] = (loader.sampler,
+                                     getattr(loader.batch_sampler, 'sampler',
+                                             None))
+        for sampler in samplers:
             if hasattr(sampler, 'seed'):
                 sampler.seed = self._seed
         seed, = np.random.SeedSequence(

@@ -1,6 +1,6 @@
 """What happens to a training step whose gradients are not finite."""
 import logging
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import torch
 from mmengine.dist import all_gather_object
@@ -82,8 +82,8 @@ class GradientGuardHook(Hook):
     def after_train_iter(self,
                          runner: Runner,
                          batch_idx: int,
-                         data_batch: dict = None,
-                         outputs: dict = None) -> None:
+                         data_batch: Optional[dict] = None,
+                         outputs: Optional[dict] = None) -> None:
         """Count the steps in a row that were left out."""
         if not runner.optim_wrapper.should_update():
             return
@@ -102,9 +102,10 @@ class GradientGuardHook(Hook):
         It is not called where a loss scaler leaves the step out.
         """
         self._asked = True
-        if getattr(optimizer, 'found_inf', None) is not None:
+        found_inf = getattr(optimizer, 'found_inf', None)
+        if found_inf is not None:
             # Fused optimizers do the loss scaler's part themselves.
-            self._updated = not optimizer.found_inf.item()
+            self._updated = not found_inf.item()
             return
         self._updated = _finite_gradients(optimizer)
         if self._updated:

@@ -32,7 +32,7 @@ class InputVisualizationHook(PoseVisualizationHook):
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self._counts = Counter()  # of pictures by name
+        self._counts: Counter[str] = Counter()  # of pictures by name
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict,
                        outputs: Sequence[PoseDataSample]) -> None:

@@ -1,7 +1,7 @@
 """A runner that checks what it is given before it runs."""
 import functools
 import os.path as osp
-from typing import Optional
+from typing import Any, Optional, cast
 
 import mmengine.runner
 from mmengine.dataset import InfiniteSampler
@@ -40,6 +40,9 @@ class SafeRunner(mmengine.runner.Runner):
     """
 
     _fitting: Optional[str] = None  # the checkpoint that was found to fit
+    # Set by MMEngine.
+    model: nn.Module
+    _load_from: Optional[str]
 
     @classmethod
     def from_cfg(cls, cfg) -> 'SafeRunner':
@@ -81,7 +84,7 @@ class SafeRunner(mmengine.runner.Runner):
         if self._resume and self._load_from is None:
             self._load_from = self._moved_checkpoint()
         elif not self._resume and self._is_ours() and self._is_unknown_file():
-            check_start(self._load_from, self._own_model())
+            check_start(cast(str, self._load_from), self._own_model())
         super().load_or_resume()
 
     def resume(self, filename: str, *args, **kwargs) -> None:
@@ -113,14 +116,15 @@ class SafeRunner(mmengine.runner.Runner):
                 return
             check_evaluators(model, loop.evaluator)
         if self._is_unknown_file():
-            read_fitting_weights(self._load_from, model, name or 'the model')
+            read_fitting_weights(
+                cast(str, self._load_from), model, name or 'the model')
             self._fitting = self._load_from
 
     def _check_batches(self) -> None:
         """Refuse a training set that makes no batch: MMEngine would go
         through epochs without a step, and save what it started from."""
-        loader = getattr(self.train_loop, 'dataloader', None)
-        batches = getattr(loader, 'batch_sampler', None)
+        loader: Any = getattr(self.train_loop, 'dataloader', None)
+        batches: Any = getattr(loader, 'batch_sampler', None)
         sampler = getattr(batches, 'sampler', None)
         # An infinite one begins anew before a batch is full.
         if sampler is None or isinstance(sampler,
@@ -172,7 +176,8 @@ class SafeRunner(mmengine.runner.Runner):
     def _is_unknown_file(self) -> bool:
         """Whether there is a checkpoint to be looked at before it is loaded;
         one on a cluster's storage is left to MMEngine."""
-        if self._has_loaded or self._load_from in (None, self._fitting):
+        if (self._has_loaded or self._load_from is None
+                or self._load_from == self._fitting):
             return False
         self._load_from = mmengine_loading.fetch(self._load_from)
         return '://' not in self._load_from

@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 from mmpose.apis import init_model
+from mmpose.models.pose_estimators.base import BasePoseEstimator
 from mmpose.structures import PoseDataSample
 from torch import nn
 
@@ -20,7 +21,7 @@ from .speed import prepare_for_inference
 def load_model(config: Union[str, Config],
                checkpoint: str,
                device: Optional[str] = None,
-               prepare: bool = True) -> nn.Module:
+               prepare: bool = True) -> BasePoseEstimator:
     """Build a model and fill it with the weights of a checkpoint.
 
     Unlike MMPose's ``init_model``, it executes nothing that the checkpoint
@@ -38,7 +39,7 @@ def load_model(config: Union[str, Config],
             Set it to False to train or save the model. Defaults to True.
 
     Returns:
-        nn.Module: The model in evaluation mode, with ``cfg`` and
+        BasePoseEstimator: The model in evaluation mode, with ``cfg`` and
         ``dataset_meta``.
 
     Raises:
@@ -79,15 +80,16 @@ def _describe_keypoints(model: nn.Module, config: Config) -> dict:
     converted = any(
         evaluator.get('pred_converter') or evaluator.get('gt_converter')
         for evaluator in evaluators)
-    if converted and getattr(codec, 'metainfo', None) is not None:
-        return codec.metainfo  # the data set has other keypoints
+    own = getattr(codec, 'metainfo', None)
+    if converted and own is not None:
+        return own  # the data set has other keypoints
     described = load_metainfo(config.test_dataloader.dataset.metainfo)
     check_keypoints(model, described)
     return described
 
 
 @torch.no_grad()
-def predict(model: nn.Module,
+def predict(model: BasePoseEstimator,
             images: Sequence[np.ndarray]) -> List[PoseDataSample]:
     """Find the people in a batch of images.
 
@@ -95,7 +97,7 @@ def predict(model: nn.Module,
     padding, unless they have the same size.
 
     Args:
-        model (nn.Module): From :func:`load_model`.
+        model (BasePoseEstimator): From :func:`load_model`.
         images (Sequence[np.ndarray]): BGR, uint8, (H, W, 3), from
             :func:`read_image` or OpenCV.
 

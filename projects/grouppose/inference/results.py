@@ -111,9 +111,10 @@ class PoseDrawer:
         Returns:
             np.ndarray: BGR, uint8, (H, W, 3).
         """
-        width = max(1, round(float(np.hypot(*image.shape[:2])) / 400))
-        self.visualizer.line_width = width
-        self.visualizer.radius = max(1, round(1.5 * width))
+        height, width = image.shape[:2]
+        line = max(1, round(float(np.hypot(height, width)) / 400))
+        self.visualizer.line_width = line
+        self.visualizer.radius = max(1, round(1.5 * line))
         keypoints = instances.keypoints
         visible = np.ones(keypoints.shape[:2])
         picture = np.ascontiguousarray(

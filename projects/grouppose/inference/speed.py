@@ -60,7 +60,8 @@ def put_channels_last(model: nn.Module) -> None:
     the order that oneDNN's kernels are fastest in."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
-            module.to(memory_format=torch.channels_last)
+            module.to(  # type: ignore[call-overload]
+                memory_format=torch.channels_last)
 
 
 def use_onednn(model: nn.Module) -> None:

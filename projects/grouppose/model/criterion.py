@@ -1,7 +1,7 @@
 """Training criterion: matches the output sets of a step with the people of the
 batch, and computes their losses."""
 from dataclasses import replace
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple, cast
 
 import torch
 from mmengine.config import ConfigDict
@@ -9,6 +9,7 @@ from mmengine.dist import all_reduce
 from mmpose.registry import MODELS, TASK_UTILS
 from torch import Tensor, nn
 
+from .losses import SetLoss
 from .matcher import Matches, build_named
 from .queries import MAIN, OutputSets, group_of
 from .targets import PoseTargets
@@ -67,12 +68,13 @@ class SetCriterion(nn.Module):
         """
         losses: Dict[str, Dict[str, Tensor]] = {name: {} for name in outputs}
         matched_oks = {}
+        set_losses = cast(Dict[str, SetLoss], self.losses)
         for stack in _stack_sets(outputs, matches or {}):
             if stack.matches is None:
                 _, values, _ = stack.view(('logits', 'keypoints'))
                 stack.matches = self.matcher(values, targets)
             stack.matches = _average_counts(stack.matches, targets.areas)
-            for loss_name, loss in self.losses.items():
+            for loss_name, loss in set_losses.items():
                 names, values, pairs = stack.view(loss.keys)
                 if not names:
                     continue
@@ -100,11 +102,12 @@ class _Stack:
         self.names = names
         self.matches = matches
         self._sets = [outputs[name] for name in names]
-        self._views: Dict[tuple, Tuple[Dict[str, Tensor], Matches]] = {}
+        self._views: Dict[tuple, Tuple[Dict[str, Tensor],
+                                       Optional[Matches]]] = {}
 
     def view(
-        self, keys: Sequence[str]
-    ) -> Tuple[List[str], Dict[str, Tensor], Optional[Matches]]:
+            self, keys: Sequence[str]
+    ) -> Tuple[List[str], Dict[str, Tensor], Matches]:
         """Stack some entries of the output sets that have them all.
 
         Args:
@@ -123,6 +126,8 @@ class _Stack:
             if index and key not in stacked:
                 stacked[key] = torch.stack([self._sets[i][key] for i in index])
         self._views[index] = stacked, pairs
+        # None for the matcher only, which does not look at it.
+        pairs = cast(Matches, pairs)
         return [self.names[i] for i in index], stacked, pairs
 
 
@@ -153,6 +158,7 @@ def _average_counts(matches: Matches, like: Tensor) -> Matches:
     if matches.pose_pairs is not None:
         matches = replace(
             matches, pose_pairs=_average_counts(matches.pose_pairs, like))
-    total = like.new_full((), matches.count)  # filled there, not copied
+    # Filled there, not copied.
+    total = like.new_full((), matches.count)  # type: ignore[arg-type]
     all_reduce(total, op='mean')
     return replace(matches, count=total.clamp(min=1))

@@ -4,6 +4,7 @@ Queries have the shape (B, N, K + 1, C): slot 0 of an instance is its instance
 query, slots 1 to K are its keypoint queries.
 """
 import math
+from typing import Tuple
 
 import torch
 from mmengine.config import ConfigDict
@@ -42,7 +43,8 @@ class GroupPoseDecoder(BaseModule):
     # Weights that depend on K: the axis, and entries per keypoint.
     per_keypoint = {r'keypoint_embedding\.weight': (0, 1)}
     # Coordinates and the scores that people are ranked by.
-    full_precision = ('class_embeds', 'pose_embeds', 'ref_point_head')
+    full_precision: Tuple[str, ...] = ('class_embeds', 'pose_embeds',
+                                       'ref_point_head')
 
     def __init__(self,
                  num_layers: int,

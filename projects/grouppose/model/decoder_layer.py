@@ -177,8 +177,8 @@ class GroupAttentionDecoderLayer(BaseModule):
         projected = F.linear(tokens, attention.in_proj_weight,
                              attention.in_proj_bias)
         heads = projected.unflatten(-1, (3, attention.num_heads, -1))
+        queries, keys, values = heads.permute(2, 0, 3, 1, 4).unbind()
         attended = F.scaled_dot_product_attention(
-            *heads.permute(2, 0, 3, 1, 4).unbind(),
-            attn_mask=None if mask is None else ~mask)
+            queries, keys, values, attn_mask=None if mask is None else ~mask)
         attended = attended.transpose(1, 2).flatten(2)
         return attention.out_proj(attended).view(query.shape)

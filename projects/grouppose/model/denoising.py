@@ -1,7 +1,7 @@
 """Denoising queries: in training, some queries start near the poses of known
 people and learn to go there, without any matching."""
 import math
-from typing import List, Tuple
+from typing import List, Optional, Tuple, cast
 
 import numpy as np
 import torch
@@ -56,8 +56,8 @@ class OKSDenoisingQueries(BaseModule):
                  embed_dims: int,
                  num_queries: int = 20,
                  positive: Tuple[float, float] = (0.5, 1.0),
-                 negative: Tuple[float, float] = (0.1, 0.5),
-                 num_labels: int = None):
+                 negative: Optional[Tuple[float, float]] = (0.1, 0.5),
+                 num_labels: Optional[int] = None):
         super().__init__()
         self.bands = [positive] if negative is None else [positive, negative]
         for low, high in self.bands:
@@ -127,9 +127,9 @@ class OKSDenoisingQueries(BaseModule):
         pairs = [(image, (group * bands) * people + person, person)
                  for image, count in enumerate(counts)
                  for group in range(groups) for person in range(count)]
-        pairs = torch.from_numpy(
+        indices = torch.from_numpy(
             np.array(pairs, dtype=np.int64).reshape(-1, 3)).to(padding.device)
-        images, queries, persons = pairs.T
+        images, queries, persons = indices.T
         return Matches(
             images, queries[None], persons[None], len(pairs), ignored=padding)
 
@@ -231,7 +231,7 @@ def released_references(targets: PoseTargets, direction: Tensor,
     """
     visible = targets.visible[:, None, None]
     keypoints = targets.keypoints[:, None, None] * visible[..., None]
-    center, size = targets.boxes.chunk(2, -1)
+    center, size = cast(Tensor, targets.boxes).chunk(2, -1)
     poses = torch.cat(
         [((center + size) / 2)[:, None, None, :, None], keypoints], -2)
     direction = direction * (1 / direction).sum(-2, keepdim=True)

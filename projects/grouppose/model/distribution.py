@@ -26,6 +26,10 @@ class OffsetDistribution(nn.Module):
             Defaults to 4.
     """
 
+    up: Tensor
+    reg_scale: Tensor
+    fixed_values: Tensor  # once deployed
+
     def __init__(self, reg_max: int = 32, up: float = 0.5, reg_scale: int = 4):
         super().__init__()
         if reg_max < 4 or reg_max % 2:

@@ -19,7 +19,7 @@ ASSUMED_SIDE = 0.3
 
 def predict_both_ways(
         predict: Callable,
-        feats: List[Tuple[Tensor]],
+        feats: List[Tuple[Tensor, ...]],
         samples: SampleList,
         sigmas: Tensor,
         flip_indices: Optional[Sequence[int]] = None) -> List[InstanceData]:

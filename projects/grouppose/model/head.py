@@ -129,10 +129,9 @@ class GroupPoseHead(BaseHead):
         if self.encoder is not None:
             stated['encoder'] = (self.encoder.embed_dims,
                                  self.encoder.num_levels)
-        if hasattr(self.positional_encoding, 'num_pos_feats'):
-            stated['positional_encoding'] = (
-                2 * self.positional_encoding.num_pos_feats,
-                self.decoder.num_levels)
+        half = getattr(self.positional_encoding, 'num_pos_feats', None)
+        if half is not None:
+            stated['positional_encoding'] = (2 * half, self.decoder.num_levels)
         own = self.decoder.embed_dims, self.decoder.num_levels
         for part, found in stated.items():
             for size, value, wanted in zip(('width', 'number of levels'),
@@ -289,7 +288,7 @@ class GroupPoseHead(BaseHead):
         }
 
     def loss(self,
-             feats: Tuple[Tensor],
+             feats: Tuple[Tensor, ...],
              batch_data_samples: SampleList,
              train_cfg: OptConfigType = {}) -> Dict[str, Tensor]:
         """Compute the losses of a batch, see :class:`SetCriterion`.
@@ -312,7 +311,7 @@ class GroupPoseHead(BaseHead):
             raise ValueError('GroupPoseHead: model.head.criterion is missing, '
                              'which training needs.')
         targets = stack_targets(batch_data_samples, self.sigmas)
-        if not self._labels_checked and sum(targets.counts):
+        if not self._labels_checked and any(targets.counts):
             check_labels(targets, self.num_classes)
             self._labels_checked = True
         outputs, queries = self.run_steps(
@@ -372,7 +371,7 @@ class GroupPoseHead(BaseHead):
             ]
         return predictions
 
-    def _predict_poses(self, feats: Tuple[Tensor],
+    def _predict_poses(self, feats: Tuple[Tensor, ...],
                        batch_data_samples: SampleList) -> List[InstanceData]:
         """What :meth:`predict` returns, without its options."""
         outputs = self.forward(feats, batch_data_samples)['last']

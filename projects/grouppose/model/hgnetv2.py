@@ -5,7 +5,7 @@ version that came with `D-FINE <https://arxiv.org/abs/2410.13842>`_.
 """
 from collections import OrderedDict
 from functools import partial
-from typing import Callable, Sequence, Tuple, Union
+from typing import Callable, Dict, List, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ from .gradient_checkpointing import recomputable
 # Channels of the stem, inside and out; channels of every stage, inside and
 # out, and its blocks; layers of a block; whether activations are followed by
 # a learnable affine map.
-ARCHITECTURES = {
+ARCHITECTURES: Dict[str, dict] = {
     'b0':
     dict(
         stem=(16, 16),
@@ -98,7 +98,8 @@ class HGNetV2(BaseModule):
         self.stem = Stem(conv, mid_channels, channels)
         self.stages = nn.ModuleList()
         for i, (mid_channels, out_channels, num_blocks) in enumerate(stages):
-            downsample, blocks = nn.Identity(), []
+            downsample: nn.Module = nn.Identity()
+            blocks: List[nn.Module] = []
             if i > 0:
                 downsample = conv(
                     channels, channels, 3, 2, groups=channels, act=False)
@@ -115,7 +116,7 @@ class HGNetV2(BaseModule):
                 downsample=downsample, blocks=nn.Sequential(*blocks))
             self.stages.append(nn.Sequential(stage))
 
-    def forward(self, images: Tensor) -> Tuple[Tensor]:
+    def forward(self, images: Tensor) -> Tuple[Tensor, ...]:
         """Compute the maps of the stages ``out_indices``.
 
         Args:
@@ -166,8 +167,8 @@ class Stem(nn.Module):
         # Kernels of 2 x 2 reach one row below and one column to the right.
         maps = F.pad(self.stem1(images), (0, 1, 0, 1))
         branch = F.pad(self.stem2a(maps), (0, 1, 0, 1))
-        maps = [F.max_pool2d(maps, 2, 1), self.stem2b(branch)]
-        return self.stem4(self.stem3(torch.cat(maps, 1)))
+        maps = torch.cat([F.max_pool2d(maps, 2, 1), self.stem2b(branch)], 1)
+        return self.stem4(self.stem3(maps))
 
 
 class Block(nn.Module):
@@ -184,8 +185,8 @@ class Block(nn.Module):
         with_cp (bool): See :func:`recomputable`.
     """
 
-    def __init__(self, conv: Callable, channels: Tuple[int], num_layers: int,
-                 light: bool, residual: bool, with_cp: bool):
+    def __init__(self, conv: Callable, channels: Tuple[int, int, int],
+                 num_layers: int, light: bool, residual: bool, with_cp: bool):
         super().__init__()
         in_channels, mid_channels, out_channels = channels
         self.residual = residual

@@ -2,7 +2,7 @@
 convolutions to fuse it with the finer ones."""
 from collections import OrderedDict
 from functools import partial
-from typing import Callable, Optional, Sequence, Tuple
+from typing import Any, Callable, Optional, Sequence, Tuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -60,10 +60,12 @@ class DFineHybridEncoder(BaseModule):
         self.num_levels = len(in_channels)
         conv = partial(conv_norm, norm_cfg=norm_cfg)
 
-        self.input_proj = nn.ModuleList(
-            [conv(width, embed_dims, 1, act=False) for width in in_channels])
-        for projection in self.input_proj:
-            nn.init.xavier_uniform_(projection.conv.weight)
+        projections = [
+            conv(width, embed_dims, 1, act=False) for width in in_channels
+        ]
+        for projection in projections:
+            nn.init.xavier_uniform_(cast(nn.Conv2d, projection.conv).weight)
+        self.input_proj = nn.ModuleList(projections)
         self.positional_encoding = PositionEmbeddingSineHW(
             embed_dims // 2, temperatureH=20, temperatureW=20, normalize=True)
         self.encoder = EncoderLayer(
@@ -90,7 +92,7 @@ class DFineHybridEncoder(BaseModule):
             self.pan_blocks.append(
                 RepNCSPELAN4(conv, embed_dims, block_channels, num_blocks))
 
-    def forward(self, feats: Sequence[Tensor]) -> Tuple[Tensor]:
+    def forward(self, feats: Sequence[Tensor]) -> Tuple[Tensor, ...]:
         """Fuse the maps of all levels.
 
         Args:
@@ -155,7 +157,8 @@ class DFineHybridEncoder(BaseModule):
 class EncoderLayer(nn.TransformerEncoderLayer):
     """PyTorch's encoder layer, with positions added to queries and keys."""
 
-    def forward(self, tokens: Tensor, position: Tensor) -> Tensor:
+    def forward(  # type: ignore[override]
+            self, tokens: Tensor, position: Tensor) -> Tensor:
         """Let the tokens attend to each other.
 
         Args:
@@ -266,7 +269,7 @@ class RepVGGBlock(nn.Module):
         self.conv2 = None
 
 
-def fold(conv: nn.Conv2d, norm: nn.Module) -> Tuple[Tensor, Tensor]:
+def fold(conv: nn.Conv2d, norm: Any) -> Tuple[Tensor, Tensor]:
     """Weight and bias of a convolution that computes both, by the running
     statistics of the norm."""
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()

@@ -1,6 +1,6 @@
 """Losses of output sets: registered modules that are called with outputs,
 targets and matches."""
-from typing import Dict
+from typing import Dict, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,7 @@ class SetLoss(nn.Module):
         loss_weight (float): Weight of the loss. Defaults to 1.
     """
 
-    keys = ('logits', 'keypoints')
+    keys: Tuple[str, ...] = ('logits', 'keypoints')
     of_poses = False
 
     def __init__(self, loss_weight: float = 1.0):
@@ -166,7 +166,7 @@ class KeypointOKSLoss(SetLoss):
 def one_hot_targets(logits: Tensor,
                     targets: PoseTargets,
                     matches: Matches,
-                    value: Tensor = 1) -> Tensor:
+                    value: Union[float, Tensor] = 1) -> Tensor:
     """Make the targets of the class logits of all queries.
 
     Args:

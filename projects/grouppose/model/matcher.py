@@ -1,6 +1,6 @@
 """Matching of queries and people: the one-to-one assignment of least total
 cost (the "Hungarian" matching of DETR)."""
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Dict, List, Optional, Sequence, Union
 
@@ -67,6 +67,8 @@ class Matches:
     count: Union[int, Tensor]
     pose_pairs: Optional['Matches'] = None
     ignored: Optional[Tensor] = None
+    _poses: Optional[MatchedPoses] = field(
+        default=None, init=False, repr=False)
 
     @property
     def for_poses(self) -> 'Matches':
@@ -102,9 +104,6 @@ class Matches:
                 areas=targets.areas[gt],
                 sigmas=targets.sigmas)
         return self._poses
-
-    def __post_init__(self):
-        self._poses: Optional[MatchedPoses] = None
 
 
 @TASK_UTILS.register_module()
@@ -196,12 +195,13 @@ class UnionMatcher(KeypointQueryMatcher):
                      device: torch.device) -> Matches:
         """Bring pairs, and those united, to the device in one copy."""
         union = _unite(pairs)
-        both = np.concatenate([pairs.reshape(3, -1), union], 1)
-        both = torch.from_numpy(both).to(device)
+        both = torch.from_numpy(
+            np.concatenate([pairs.reshape(3, -1), union], 1)).to(device)
         own, united = both.split([pairs[0].size, union.shape[1]], 1)
         images, queries, people = own.view(pairs.shape).unbind()
-        return Matches(images[0], queries, people, count,
-                       Matches(united[0], *united[1:, None], union.shape[1]))
+        return Matches(
+            images[0], queries, people, count,
+            Matches(united[0], united[1:2], united[2:], union.shape[1]))
 
 
 def _unite(pairs: np.ndarray) -> np.ndarray:

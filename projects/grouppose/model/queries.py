@@ -1,7 +1,7 @@
 """Input of the decoder: groups of queries, the attention mask between them,
 and, in training, the matches that are known beforehand."""
 from dataclasses import dataclass, field
-from typing import Dict, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import torch
 from torch import Tensor
@@ -137,5 +137,5 @@ def with_center(poses: Tensor) -> Tensor:
     return torch.cat([poses.mean(-2, keepdim=True), poses], -2)
 
 
-def _join(parts: Sequence[Tensor]) -> Tensor:
+def _join(parts: List[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, 1)

@@ -79,7 +79,8 @@ def flatten_maps(feats: Sequence[Tensor], masks: Sequence[Tensor],
     Returns:
         Tokens: On the device of the maps.
     """
-    shapes = [tuple(x.shape[-2:]) for x in feats]
+    shapes = [(height, width)
+              for height, width in (x.shape[-2:] for x in feats)]
     # Filled on the device: a copy from the host would wait for a GPU, cannot
     # be part of a CUDA graph, and becomes a constant in an exported model.
     sides = [

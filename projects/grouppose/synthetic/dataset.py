@@ -9,7 +9,7 @@ import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import cv2
 import numpy as np
@@ -68,7 +68,7 @@ def draw_dataset(out_dir: Union[str, Path],
         if value is not None and value < least:
             raise ValueError(f'{name} must be at least {least}, not {value}')
     check_people(people)
-    arguments = dict(
+    arguments: Dict[str, Any] = dict(
         version=VERSION,
         num_train=num_train,
         num_val=num_val,
@@ -149,7 +149,7 @@ def _draw_file(task: Tuple[str, int], out_dir: Path, long_side: int, seed: int,
 
 def _collect(drawn: List[Tuple[Dict, List[Dict]]], arguments: Dict) -> Dict:
     """Put the results of one split together in the COCO format."""
-    annotations = []
+    annotations: List[Dict] = []
     for image, people in drawn:
         for person in people:
             annotations.append(

@@ -226,7 +226,7 @@ class Figure:
             (points['pelvis'] - pelvis[:, 1] * 0.05, pelvis, body.hip + 0.01,
              0.045 * girth)
         ])
-        ends, _ = self.project([points['neck'], points['pelvis']])
+        ends, _ = self.project(np.stack([points['neck'], points['pelvis']]))
         axis = ends[1] - ends[0]
         depth = float(points['chest'][2])
         self._add('chest', upper, 'top', axis, depth)
@@ -238,22 +238,20 @@ class Figure:
             self._add('pelvis', self._rings([waist, hips, hem]), 'top', axis,
                       0.045)
         if outfit.print_color is not None and chest[2, 2] > 0.2:
-            self._add_print(depth + 1e-4)
+            self._add_print(depth + 1e-4, outfit.print_color)
         facing = 1 if chest[2, 2] > 0 else -1
         self._add_limb('neck',
                        (points['neck'] - chest[:, 1] * 0.008, points['head']),
                        np.array([0.037, 0.033]) * girth**0.5, 'skin',
                        0.03 * facing)
 
-    def _add_print(self, depth):
+    def _add_print(self, depth, color):
         chest, body = self.skeleton.frames['chest'], self.skeleton.body
         corners = np.array([(-1, 1), (1, 1), (1, -1), (-1, -1)])
         size = (0.045, 0.035) if self.outfit.tucked else (0.012, 0.09)
         spots = self.points['chest'] + (corners * size) @ chest[:, :2].T + (
             0.07 * body.girth) * chest[:, 2]
-        self.parts.append(
-            Part('chest',
-                 self.project(spots)[0], depth, self.outfit.print_color))
+        self.parts.append(Part('chest', self.project(spots)[0], depth, color))
 
     def _add_arm(self, side):
         points, outfit = self.points, self.outfit

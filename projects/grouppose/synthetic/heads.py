@@ -4,7 +4,7 @@ The face tells the left from the right of a person, so it turns with the head,
 and the hair covers the back.
 """
 from dataclasses import dataclass, field
-from typing import List
+from typing import List, Tuple
 
 import cv2
 import numpy as np
@@ -131,7 +131,9 @@ class HeadBuilder:
         outfit = self.outfit
         white = np.array([225, 230, 235]) * (0.75 + 0.25 * outfit.skin / 255)
         mouth = 0.5 * outfit.skin + 0.5 * np.array([60, 50, 150])
-        spots = [('mouth', 0, -0.52, 0.3, 0.08, mouth)]
+        spots: List[Tuple[str, float, float, float, float, np.ndarray]] = [
+            ('mouth', 0, -0.52, 0.3, 0.08, mouth)
+        ]
         for _, sign in SIDES:
             x, y = sign * FACE['left_eye'][0], FACE['left_eye'][1]
             spots += [('eye', x, y, 0.2, 0.13, white),

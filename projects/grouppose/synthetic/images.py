@@ -140,7 +140,7 @@ def _sample_actors(rng, scene, count, occluders):
     low, high = (0.8, 1.4) if count < 3 else (0.65, 1.25)
     if count > 4:
         low, high = 0.5, 1.0
-    actors = []
+    actors: List[_Actor] = []
     for _ in range(4):
         actors += [
             _Actor(rng, scene, height * rng.uniform(low, high))
@@ -227,7 +227,7 @@ def _keypoints(figure: Figure, owner: np.ndarray, person: int) -> np.ndarray:
     return keypoints
 
 
-def _annotate(view: _View, shape: Tuple[int, int]) -> Dict:
+def _annotate(view: _View, shape: Sequence[int]) -> Dict:
     """Make the COCO annotation of a person in an image of a shape."""
     rows = np.flatnonzero(view.mask.any(axis=1)) + view.corner[1]
     columns = np.flatnonzero(view.mask.any(axis=0)) + view.corner[0]
@@ -246,7 +246,7 @@ def _annotate(view: _View, shape: Tuple[int, int]) -> Dict:
 
 
 def _segmentation(mask: np.ndarray, corner: Tuple[int, int],
-                  shape: Tuple[int, int]) -> Union[List[List[float]], Dict]:
+                  shape: Sequence[int]) -> Union[List[List[float]], Dict]:
     """Encode a mask as polygons if they are exact, else run-length encoded.
 
     Args:

@@ -6,7 +6,7 @@ The same polygon fills buffers, so that what hides what can be read off them.
 """
 import colorsys
 from dataclasses import dataclass
-from typing import Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple, cast
 
 import cv2
 import numpy as np
@@ -157,7 +157,7 @@ class Part:
 
     def _blend(self, view: np.ndarray, mask: np.ndarray,
                corner: Tuple[int, int]) -> None:
-        matrix = self.matrix.copy()
+        matrix = cast(np.ndarray, self.matrix).copy()
         matrix[:, 2] += matrix[:, :2] @ corner
         texture = cv2.warpAffine(
             self.tile,

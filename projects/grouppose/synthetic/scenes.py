@@ -62,7 +62,8 @@ def paint_background(rng: np.random.Generator, scene: Scene) -> np.ndarray:
         rng.uniform(0.4, 1) * cloth_color(rng) + rng.uniform(0, 110)
         for _ in range(2))
     rows = np.arange(height)[:, None]
-    fade = np.linspace(*rng.uniform(0.65, 1.1, 2), height)[:, None]
+    top, bottom = rng.uniform(0.65, 1.1, 2)
+    fade = np.linspace(top, bottom, height)[:, None]
     column = np.where(rows < scene.horizon, wall, floor) * fade
     image = np.repeat(
         np.clip(column, 0, 255).astype(np.uint8)[:, None], width, axis=1)

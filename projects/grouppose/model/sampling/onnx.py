@@ -6,6 +6,7 @@ would need fewer nodes, but ONNX Runtime takes several times as long for it on
 a CPU.
 """
 import itertools
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,7 +54,7 @@ def exportable_sampling(value: Tensor, spatial_shapes: Tensor,
     left, top = x.floor(), y.floor()
     x_shares, y_shares = (left + 1 - x, x - left), (top + 1 - y, y - top)
     left, top = left.long(), top.long()
-    total = 0
+    total: Any = 0
     for i, j in itertools.product((0, 1), (0, 1)):
         row, column = top + i, left + j
         outside = (row < 0) | (row >= heights) | (column < 0) | (
