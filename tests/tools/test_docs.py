@@ -22,8 +22,9 @@ CHANGING = ROOT / 'docs/changing.md'
 # Folders of the repository that a page may name files of.
 PATH = re.compile(r'(?<![\w/.-])((?:benchmarks|configs|docs|projects|'
                   r'requirements|tests|tools)/[\w./-]*\w)')
-CONFIG = re.compile(r'\b((?:edpose|grouppose|rtmdet|rtmo|rtmpose|vitpose)_'
-                    r'(?:res|swin|tiny)[\w-]*\w)(?![\w*-]|\.pth)')
+CONFIG = re.compile(
+    r'\b((?:detrpose|edpose|grouppose|rtmdet|rtmo|rtmpose|vitpose)_'
+    r'(?:hgnetv2|res|swin|tiny)[\w-]*\w)(?![\w*-]|\.pth)')
 CONFIGS = {
     path.stem
     for folder in (ROOT / 'configs', ROOT / 'benchmarks')

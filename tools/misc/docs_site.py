@@ -42,7 +42,9 @@ def pages_elsewhere() -> dict:
         'changelog.md': 'CHANGELOG.md',
         'contributing.md': 'CONTRIBUTING.md'
     }
-    for path in sorted(ROOT.glob('configs/*/*/*/README.md')):
+    for path in sorted(
+            ROOT.glob('configs/*/*/*/README.md'),
+            key=lambda path: ('grouppose' not in path.parts, path)):
         method, dataset = path.parts[-3:-1]
         pages[f'configs/{method}-{dataset}.md'] = str(path.relative_to(ROOT))
     return pages
@@ -73,7 +75,10 @@ def api_page(room: str) -> str:
 
 
 def on_config(config):
-    """List the pages of the API (MkDocs calls this)."""
+    """List the pages of configs and of the API (MkDocs calls this)."""
+    evaluate = next(entry['Evaluate'] for entry in config.nav
+                    if 'Evaluate' in entry)
+    evaluate += [uri for uri in pages_elsewhere() if uri[:8] == 'configs/']
     config.nav.insert(-1, {'API': [f'api/{room}.md' for room in rooms()]})
     return config
 

@@ -1,7 +1,7 @@
 """A hook that compares what will be evaluated with its annotations."""
 import logging
 import os.path as osp
-from typing import Dict, List
+from typing import Any, Dict, List
 
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
@@ -10,7 +10,6 @@ from mmengine.runner import BaseLoop, Runner
 from mmpose.evaluation import CocoMetric
 from mmpose.registry import HOOKS
 from torch import nn
-from torch.utils.data import Dataset
 
 from .coco_eval import COCO_MAX_DETS, count_people
 from .metric import RunImagesMixin
@@ -65,14 +64,14 @@ class EvaluationCheckHook(Hook):
                 _warn_of_limits(metric, ann_file, image_ids, model)
 
 
-def _flatten(dataset: Dataset) -> List[Dataset]:
+def _flatten(dataset: Any) -> List[Any]:
     """The data sets that a data set is made of, itself if of none."""
     if hasattr(dataset, 'datasets'):
         return [part for each in dataset.datasets for part in _flatten(each)]
     return [dataset] if hasattr(dataset, 'get_data_info') else []
 
 
-def _pair(evaluator: Evaluator, datasets: List[Dataset]) -> List[tuple]:
+def _pair(evaluator: Evaluator, datasets: List[Any]) -> List[tuple]:
     """Metrics with the data sets whose samples they get."""
     if not hasattr(evaluator, 'metrics_dict'):
         return [(metric, datasets) for metric in evaluator.metrics]
@@ -93,7 +92,7 @@ def _pair(evaluator: Evaluator, datasets: List[Dataset]) -> List[tuple]:
 
 
 def _check_images(metric: CocoMetric, ann_file: str,
-                  datasets: List[Dataset]) -> set:
+                  datasets: List[Any]) -> set:
     """Refuse annotations of other images than those of the data sets.
 
     Returns:
@@ -142,7 +141,9 @@ def _compare(info: dict, image: dict) -> str:
         image.get('file_name', info['img_path']))
     if names[0] != names[1]:
         return f'{names[0]}, not {names[1]}'
-    sizes = info.get('stated_size'), (image.get('width'), image.get('height'))
+    sizes: List[Any] = [
+        info.get('stated_size'), (image.get('width'), image.get('height'))
+    ]
     # Width and height are swapped in files of CrowdPose.
     if sizes[0] and all(sizes[1]) and sorted(sizes[0]) != sorted(sizes[1]):
         return '{} by {} pixels, not {} by {}'.format(*sizes[0], *sizes[1])

@@ -11,7 +11,7 @@ from ..data.annotations import merge_categories
 from .coco_eval import COCO_MAX_DETS, PoseCOCOeval, count_people
 
 
-class RunImagesMixin:
+class RunImagesMixin(CocoMetric):
     """Count the images that were run, rather than all of a file.
 
     For MMPose's metrics, people of the other images are missed: a part of a
@@ -25,6 +25,8 @@ class RunImagesMixin:
     Raises:
         ValueError: If people are to be evaluated that are not annotated.
     """
+
+    coco: Optional[COCO]
 
     def __init__(self, ann_file: Optional[str] = None, **kwargs):
         try:
@@ -46,7 +48,7 @@ class RunImagesMixin:
         Returns:
             dict[str, float]: Metrics by name.
         """
-        unique = {}
+        unique: Dict[tuple, tuple] = {}
         for result in results:
             prediction = result[0]
             unique.setdefault((prediction['img_id'], repr(prediction['id'])),
@@ -84,7 +86,7 @@ def _part_of(coco: COCO, image_ids: Set[int]) -> COCO:
 
 
 @METRICS.register_module()
-class PoseCocoMetric(RunImagesMixin, CocoMetric):
+class PoseCocoMetric(RunImagesMixin):
     """MMPose's ``CocoMetric`` of the images that were run.
 
     Args:

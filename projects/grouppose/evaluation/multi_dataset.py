@@ -1,5 +1,5 @@
 """Evaluation of several data sets in one run, each by its own metric."""
-from typing import Any, Optional, Sequence, Union
+from typing import Any, Dict, Optional, Sequence, Union
 
 from mmengine.config import ConfigDict
 from mmengine.evaluator import BaseMetric
@@ -44,7 +44,7 @@ class PoseMultiDatasetEvaluator(MultiDatasetEvaluator):
                 f'MultiDatasetEvaluator: the prefixes of `metrics` are '
                 f'{prefixes}, so that results would have the same names. Give '
                 'each metric a `prefix` of its own.')
-        self.metrics_dict = {}
+        self.metrics_dict: Dict[str, BaseMetric] = {}
         for metric, dataset in zip(self.metrics, datasets):
             metric.dataset_meta = load_metainfo(_find_metainfo(dataset))
             name = metric.dataset_meta['dataset_name']
