@@ -217,6 +217,7 @@ def test_config_is_consistent(name):
             t for t in loader.dataset.pipeline if t.type == 'PackPoseInputs'
         ]
         assert 'category_id' not in pack.meta_keys
+        assert 'dataset_name' in pack.meta_keys  # for MultiDatasetEvaluator
 
 
 @pytest.mark.parametrize('name', CONFIGS)
