@@ -63,7 +63,7 @@ SETTINGS = [
      [dict(type='Nothing')],
      "criterion.matcher.costs: the type 'Nothing' is not registered. Correct"),
     ('loss of version 0.1', 'model.head.loss_kpt', dict(loss_weight=2.0),
-     'there is no loss_kpt; .*of version 0.1 are in model.head.criterion'),
+     "no argument 'loss_kpt'. .*losses are in model.head.criterion since"),
     ('unknown codec', f'{CODEC}.type', 'Nothing', 'Nothing is not .*CODECS'),
     ('unknown transform', f'{TEST}.pipeline', [dict(type='Nothing')],
      'Nothing is not in .*::transform'),

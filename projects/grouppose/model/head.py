@@ -83,11 +83,14 @@ class GroupPoseHead(BaseHead):
                  init_cfg: OptConfigType = None,
                  **moved):
         if moved:
-            names = ', '.join(moved)
-            raise TypeError(
-                f'GroupPoseHead: there is no {names}; '
-                'matcher, loss_cls, loss_kpt and loss_oks of version 0.1 are '
-                'in model.head.criterion now, see CHANGELOG.md.')
+            names = ', '.join(map(repr, moved))
+            remedy = ' Matcher and losses are in model.head.criterion since ' \
+                'version 0.2, see CHANGELOG.md.'
+            of_old = moved.keys() <= {
+                'matcher', 'loss_cls', 'loss_kpt', 'loss_oks'
+            }
+            raise TypeError(f'GroupPoseHead: there is no argument {names}.' +
+                            remedy * of_old)
         if not isinstance(num_queries, int) or num_queries < 1:
             raise ValueError('GroupPoseHead: num_queries must be a positive '
                              f'integer, not {num_queries!r}.')
