@@ -75,7 +75,7 @@ class _Rewriter:
     """
 
     def __init__(self, graph: onnx.GraphProto, precise: Sequence[str]):
-        self.precise = [f'.{part}' for part in precise]
+        self.precise = [part.split('.') for part in precise]
         self.weights = {
             tensor.name: tensor
             for tensor in graph.initializer
@@ -140,10 +140,18 @@ class _Rewriter:
     def _is_precise(self, name: str) -> bool:
         """Whether a node is in a part that stays as it is.
 
-        Nodes are named after the modules that were called to get there:
-        ``/decoder/class_embeds.0/MatMul``.
+        Nodes are named after the modules that were called on the way to them:
+        ``/decoder/class_embeds.0/MatMul``. A module of which only a method
+        was called is not among them.
         """
-        scope = name.strip('/').replace('/', '.').split('.')
-        places = ['.' + '.'.join(scope[:i]) for i in range(1, len(scope))]
+        scope = name.strip('/').replace('/', '.').split('.')[:-1]
         return any(
-            part.endswith(place) for part in self.precise for place in places)
+            _leads_to(scope[:i], part) for part in self.precise
+            for i in range(1,
+                           len(scope) + 1))
+
+
+def _leads_to(place: List[str], part: List[str]) -> bool:
+    """Whether a place is a part's, with some modules before it left out."""
+    names = iter(part)
+    return place[-1] == part[-1] and all(name in names for name in place)
