@@ -1,6 +1,10 @@
 """Find the people in images, videos or a camera's pictures:
 ``python tools/infer.py INPUT... --config C --checkpoint W --out DIR``.
 """
+import threads  # noqa: F401  (before PyTorch)
+
+# isort: split
+
 import argparse
 import os
 import os.path as osp

@@ -2,6 +2,10 @@
 
 For several processes, see tools/dist_test.sh and tools/slurm_test.sh.
 """
+import threads  # noqa: F401  (before PyTorch)
+
+# isort: split
+
 import argparse
 
 import mmengine

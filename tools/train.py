@@ -2,6 +2,10 @@
 
 For several processes, see tools/dist_train.sh and tools/slurm_train.sh.
 """
+import threads  # noqa: F401  (before PyTorch)
+
+# isort: split
+
 from mmengine.device import get_device
 
 import launch

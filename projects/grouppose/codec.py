@@ -147,7 +147,7 @@ class OKSKeypointCodec(BaseKeypointCodec):
         if self._sigmas is not None and \
                 keypoints.shape[1] != self.num_keypoints:
             raise ValueError(
-                f'The data set annotates {keypoints.shape[1]} keypoints a '
+                f'The data set annotates {keypoints.shape[1]} keypoints per '
                 f'person, the codec has sigmas for {self.num_keypoints}. '
                 'Give the codec the metainfo of this data set '
                 "(codec = dict(type='OKSKeypointCodec', metainfo=...)).")

@@ -179,7 +179,7 @@ def test_non_finite_predictions_stay_in_the_loss(part, people):
 
 
 def test_other_number_of_keypoints_than_the_head():
-    with pytest.raises(ValueError, match='7 keypoints a person.*predicts 5'):
+    with pytest.raises(ValueError, match='7 keypoints per person.*predicts 5'):
         compute_losses(build_small_model(5), make_batch(SIZES, [1, 1], 7))
 
 

@@ -419,3 +419,29 @@ def test_one_version_of_each_formatter():
 def test_one_version_of_the_project():
     version = load_tool('version', ROOT / 'projects/grouppose').__version__
     assert f'\nversion: {version}\n' in (ROOT / 'CITATION.cff').read_text()
+
+
+@pytest.mark.parametrize('setting, expected', [
+    ({}, '1000 None'),
+    (dict(GOMP_SPINCOUNT='7'), '7 None'),
+    (dict(OMP_WAIT_POLICY='active'), 'None active'),
+])
+def test_how_threads_wait(setting, expected):
+    """Set before PyTorch is loaded, unless the user did."""
+    names = ('GOMP_SPINCOUNT', 'OMP_WAIT_POLICY')
+    env = {key: value for key, value in os.environ.items() if key not in names}
+    code = ('import os, sys, threads; assert "torch" not in sys.modules; '
+            f'print(*map(os.environ.get, {names}))')
+    found = subprocess.run([sys.executable, '-c', code],
+                           cwd=TOOLS,
+                           env=dict(env, **setting),
+                           stdout=subprocess.PIPE,
+                           text=True)
+    assert found.stdout.strip() == expected
+
+
+@pytest.mark.parametrize('tool', ['train', 'test', 'infer'])
+def test_threads_are_set_first(tool):
+    first = re.search(r'^(?:import|from) (\w+)',
+                      (TOOLS / f'{tool}.py').read_text(), re.MULTILINE)
+    assert first[1] == 'threads'

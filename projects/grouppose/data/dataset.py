@@ -260,7 +260,7 @@ class PoseImageDataset:
         expected = self.dataset._metainfo['num_keypoints']
         if found != expected:
             raise ValueError(
-                f'{place} `keypoints` has {found} keypoints a person, the '
+                f'{place} `keypoints` has {found} keypoints per person, the '
                 f'metainfo {expected}. Set `metainfo` of the data set and of '
                 'the codec to a description of these keypoints.')
         if 3 * found != len(ann['keypoints']):

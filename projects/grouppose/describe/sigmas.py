@@ -113,7 +113,7 @@ def estimate_sigmas(first: KeypointFile,
     """
     if first.num_keypoints != second.num_keypoints:
         raise ValueError(
-            f'{second.path}: {second.num_keypoints} keypoints a person, '
+            f'{second.path}: {second.num_keypoints} keypoints per person, '
             f'{first.path} has {first.num_keypoints}. Redundant annotations '
             'need the same keypoints in the same order.')
     pairs = match_people(first, second)

@@ -63,8 +63,11 @@ register_backend(BACKEND, WholeFileBackend, force=True)
 
 
 def _write_back(folder: str) -> None:
-    """Have the disk know the names in a folder, where systems allow it: some
-    network disks do not, and the files themselves are on the disk anyway."""
+    """Call fsync on a directory, so that a rename survives a loss of power.
+
+    Some network file systems do not allow it; the files themselves are
+    written anyway.
+    """
     if os.name != 'posix':
         return
     with suppress(OSError):

@@ -97,7 +97,8 @@ class GradientGuardHook(Hook):
         self._samples.clear()
 
     def _before_step(self, optimizer: Optimizer, args, kwargs) -> None:
-        """Let the optimizer update the weights, or take it the gradients.
+        """Check the gradients; clear them if one is not finite, so that the
+        optimizer changes nothing.
 
         It is not called where a loss scaler leaves the step out.
         """

@@ -1,6 +1,6 @@
 """AP and AR of the images that were run, also for crowds and for categories
 that need not be told apart."""
-from typing import Dict, Optional, Set
+from typing import Any, Dict, Optional, Set
 
 from mmengine.logging import print_log
 from mmpose.evaluation import CocoMetric, CocoWholeBodyMetric
@@ -26,7 +26,7 @@ class RunImagesMixin(CocoMetric):
         ValueError: If people are to be evaluated that are not annotated.
     """
 
-    coco: Optional[COCO]
+    coco: Any  # None if there are no annotations
 
     def __init__(self, ann_file: Optional[str] = None, **kwargs):
         try:

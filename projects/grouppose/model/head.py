@@ -62,8 +62,10 @@ class GroupPoseHead(BaseHead):
             :class:`QueryGroup`. Defaults to none.
         init_cfg (dict or list[dict], optional): Config of MMEngine's
             ``initialize``, which runs at the end of :meth:`init_weights`.
+        moved: Arguments of version 0.1, which are refused.
 
     Raises:
+        TypeError: If the config is of version 0.1.
         ValueError: If there are no queries, the codec's person label is not a
             class of the head, or widths or levels of the parts differ.
     """
@@ -78,7 +80,14 @@ class GroupPoseHead(BaseHead):
                  num_classes: int = 2,
                  query_selection: ConfigDict = dict(type='PoseQuerySelection'),
                  training_queries: Optional[Dict[str, ConfigDict]] = None,
-                 init_cfg: OptConfigType = None):
+                 init_cfg: OptConfigType = None,
+                 **moved):
+        if moved:
+            names = ', '.join(moved)
+            raise TypeError(
+                f'GroupPoseHead: there is no {names}; '
+                'matcher, loss_cls, loss_kpt and loss_oks of version 0.1 are '
+                'in model.head.criterion now, see CHANGELOG.md.')
         if not isinstance(num_queries, int) or num_queries < 1:
             raise ValueError('GroupPoseHead: num_queries must be a positive '
                              f'integer, not {num_queries!r}.')

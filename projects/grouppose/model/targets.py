@@ -58,7 +58,7 @@ def stack_targets(batch_data_samples: SampleList,
         if label.keypoint_labels.shape[1] != len(sigmas):
             raise ValueError(
                 f'{sample.get("img_path")}: {label.keypoint_labels.shape[1]} '
-                f'keypoints a person, but the head predicts {len(sigmas)}. '
+                f'keypoints per person, but the head predicts {len(sigmas)}. '
                 'Use the same codec in the pipeline and the head.')
 
     def stack(field: str) -> Tensor:

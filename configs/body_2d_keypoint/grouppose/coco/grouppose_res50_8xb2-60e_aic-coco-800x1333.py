@@ -9,8 +9,7 @@ aic_to_coco = [(0, 6), (1, 8), (2, 10), (3, 5), (4, 7), (5, 9), (6, 12),
 # data loaders
 aic_root = 'data/aic/'
 coco = dict(
-    type='PoseImageDataset',
-    dataset=_base_.train_dataloader.dataset.dataset)
+    type='PoseImageDataset', dataset=_base_.train_dataloader.dataset.dataset)
 aic = dict(
     type='PoseImageDataset',
     dataset=dict(
