@@ -104,8 +104,9 @@ def expected_results(config, weights, folder, images, batch_size=2):
         ]
         with torch.no_grad():
             outputs = model.head(model.extract_feat(padded), samples)
-        for image, logits, keypoints in zip(batch, outputs['logits'][-1],
-                                            outputs['keypoints'][-1]):
+        outputs = outputs['last']
+        for image, logits, keypoints in zip(batch, outputs['logits'],
+                                            outputs['keypoints']):
             expected[image['id']] = detections(
                 logits, keypoints, (image['width'], image['height']))
     return expected
