@@ -19,7 +19,7 @@ from benchmarks.lib.charts import draw_bars, plt, save
 from benchmarks.lib.results import Results
 from benchmarks.lib.variants import COLUMNS, MEMORY, measure_variants
 from projects.grouppose.model.decoder_layer import GroupAttentionDecoderLayer
-from projects.grouppose.model.tokens import flatten_maps, padding_masks
+from projects.grouppose.model.tokens import flatten_maps
 
 SCHEMES = dict(full='full', group='within_across')
 STRIDES = (8, 16, 32, 64)
@@ -66,7 +66,7 @@ class Case(NamedTuple):
             compute = partial(
                 layer, query, query_pos,
                 torch.rand(*shape, len(STRIDES), 2, device=device),
-                flatten_maps(maps, padding_masks(maps, None), query.dtype))
+                flatten_maps(maps, None, query.dtype))
         return compute, [*leaves, *layer.parameters()]
 
     def prepare_step(self) -> Callable[[], tuple]:

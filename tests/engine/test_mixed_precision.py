@@ -10,7 +10,6 @@ from projects.grouppose.engine.bfloat16_optim_wrapper import \
     BFloat16OptimWrapper
 from projects.grouppose.model import deformable_attention
 from projects.grouppose.model.deformable_attention import DeformableAttention
-from projects.grouppose.model.tokens import padding_masks
 from tests.helpers.models import build_small_model, compute_losses, make_batch
 from tests.helpers.tool_runs import load_tool
 
@@ -63,7 +62,7 @@ def test_geometry_and_ranking_are_in_float32():
     feats = [torch.rand(1, 32, 40 // s, 24 // s) for s in (1, 2, 4)]
     with in_bfloat16():
         feats = [x.bfloat16() for x in feats]
-        tokens = head.pre_transformer(feats, padding_masks(feats, None))
+        tokens = head.pre_transformer(feats)
         memory = head.forward_encoder(tokens)
         queries = head.pre_decoder(memory)
     assert memory.valid_sizes.dtype == torch.float32

@@ -11,7 +11,7 @@ from mmpose.registry import MODELS
 from torch import nn
 
 from projects.grouppose.inference.speed import prepare_for_inference
-from projects.grouppose.model.hybrid_encoder import RepVGGBlock
+from projects.grouppose.model.hybrid_encoder import RepVGGBlock, SplitConv
 from tests.helpers.detrpose import (SIZES, build_maps, detrpose_state_dict,
                                     golden_file, golden_maps, official_rows,
                                     our_name)
@@ -350,7 +350,10 @@ def test_deploy_form_computes_the_same(norm):
 
     blocks = [m for m in neck.modules() if isinstance(m, RepVGGBlock)]
     assert len(blocks) == 8 * NUM_BLOCKS
-    assert num_convs(prepared) == num_convs(neck) - len(blocks)
+    # Layers in two, and the projections of all maps but one merged.
+    splits = [m for m in prepared.modules() if isinstance(m, SplitConv)]
+    assert num_convs(prepared) == num_convs(neck) - len(blocks) + len(
+        splits) - 2
     assert not any('norm' in name.split('.')[-2:] and 'encoder' not in name
                    for name in prepared.state_dict())
 

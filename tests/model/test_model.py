@@ -8,7 +8,8 @@ from projects.grouppose.model.decoder import sine_embedding
 from projects.grouppose.model.decoder_layer import GroupAttentionDecoderLayer
 from projects.grouppose.model.queries import with_center
 from projects.grouppose.model.query_selection import PoseQuerySelection
-from projects.grouppose.model.tokens import flatten_maps, padding_masks
+from projects.grouppose.model.tokens import (flatten_maps, padding_masks,
+                                             sampled_masks)
 from tests.helpers.models import (build_small_model, compute_losses,
                                   make_batch, stack_sets)
 
@@ -146,6 +147,21 @@ def test_fewer_tokens_than_queries():
     assert torch.isfinite(total)
     result, = predict(model, batch)
     assert 0 < len(result.bbox_scores) <= 9
+
+
+def test_nothing_is_masked_where_nothing_is_padding():
+    """With the same result as masks that are False everywhere."""
+    head = build_small_model().head.eval()
+    batch = make_batch([(64, 40), (64, 40)], [0, 0])
+    feats = [torch.rand(2, 32, 64 // s, 40 // s) for s in (8, 16, 32)]
+    assert padding_masks(feats, batch['data_samples']) is None
+    masks = sampled_masks(feats, (64, 40), torch.tensor([[64, 40]] * 2))
+    with torch.no_grad():
+        unmasked = head(feats, batch['data_samples'])['last']
+        masked = head.run_steps(feats, masks)[0]['last']
+    for name in unmasked:
+        torch.testing.assert_close(
+            unmasked[name], masked[name], rtol=0, atol=0)
 
 
 def test_padding_has_no_influence():

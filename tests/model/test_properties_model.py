@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mmpose.registry import TASK_UTILS
 
 from projects.grouppose.model.targets import PoseTargets
-from projects.grouppose.model.tokens import padding_masks
+from projects.grouppose.model.tokens import sampled_masks
 from tests.helpers.matching import COSTS, make_predictions, make_targets
 from tests.helpers.models import build_small_model, make_batch, make_sample
 
@@ -208,8 +208,8 @@ def test_masks_are_off_by_less_than_a_cell(sizes):
     does."""
     size, batch_shape = sizes
     feats = make_feats(batch_shape)
-    for feat, mask in zip(
-            feats, padding_masks(feats, [padded_sample(size, batch_shape)])):
+    masks = sampled_masks(feats, batch_shape, torch.tensor([size]))
+    for feat, mask in zip(feats, masks):
         valid = ~mask[0]
         for axis in range(2):
             cells = feat.shape[2 + axis] * size[axis] / batch_shape[axis]
@@ -231,7 +231,8 @@ def test_padding_changes_nothing_but_the_masks(model, seed, sizes):
     feats = make_feats(batch_shape)
     samples = [padded_sample(size, batch_shape)]
     cropped = []
-    for feat, mask in zip(feats, padding_masks(feats, samples)):
+    masks = sampled_masks(feats, batch_shape, torch.tensor([size]))
+    for feat, mask in zip(feats, masks):
         valid = ~mask[0]
         cropped.append(feat[..., :valid.any(1).sum(), :valid.any(0).sum()])
     head = model.head
@@ -247,7 +248,7 @@ def test_padding_changes_nothing_but_the_masks(model, seed, sizes):
         blank = head.query_selection.class_embed(
             norm(head.query_selection.output(torch.zeros(32)))).max()
         alone = head(cropped)['last']
-        tokens = head.pre_transformer(cropped, padding_masks(cropped, None))
+        tokens = head.pre_transformer(cropped)
         selected = head.query_selection(head.forward_encoder(tokens))
         chosen = selected.outputs['logits']
         assume(chosen.shape[1] == 12 and chosen.max(-1).values.min() > blank)

@@ -136,12 +136,19 @@ class GroupAttentionDecoderLayer(BaseModule):
 
     def attend_to_image(self, query: Tensor, reference_points: Tensor,
                         memory: Tokens) -> Tensor:
-        """Sample the maps around the reference points, (B, N, K + 1, C)."""
-        attended = self.cross_attn.attend(
+        """Deformable attention to the image, (B, N, K + 1, C)."""
+        seen = self.sample(query, reference_points, memory)
+        return self.cross_norm(query + seen)
+
+    def sample(self, query: Tensor, reference_points: Tensor,
+               memory: Tokens) -> Tensor:
+        """What the queries see around their reference points,
+        (B, N, K + 1, C)."""
+        seen = self.cross_attn.attend(
             query.flatten(1,
                           2), memory.features, reference_points.flatten(1, 2),
             memory.spatial_shapes, memory.level_start_index, memory.mask)
-        return self.cross_norm(query + attended.view_as(query))
+        return seen.view_as(query)
 
     def _attend_in_groups(self, groups: str, query: Tensor,
                           mask: Optional[Tensor]) -> Tensor:

@@ -104,12 +104,10 @@ class DETRPoseDecoderLayer(GroupAttentionDecoderLayer):
 
     def attend_to_image(self, query: Tensor, reference_points: Tensor,
                         memory: Tokens) -> Tensor:
-        """Sample the maps around the reference points, (B, N, K + 1, C)."""
-        seen = self.cross_attn.attend(
-            query.flatten(1,
-                          2), memory.features, reference_points.flatten(1, 2),
-            memory.spatial_shapes, memory.level_start_index, memory.mask)
-        return self.gateway(query, seen.view_as(query).to(query.dtype))
+        """Deformable attention to the image, joined to the queries by the
+        gate, (B, N, K + 1, C)."""
+        seen = self.sample(query, reference_points, memory)
+        return self.gateway(query, seen.to(query.dtype))
 
     def feed_forward(self, query: Tensor) -> Tensor:
         """As in the base class, within what float16 can hold."""

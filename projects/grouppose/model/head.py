@@ -190,14 +190,15 @@ class GroupPoseHead(BaseHead):
     def run_steps(
             self,
             feats: Sequence[Tensor],
-            masks: Sequence[Tensor],
+            masks: Optional[Sequence[Tensor]] = None,
             targets: Optional[PoseTargets] = None
     ) -> Tuple[OutputSets, Queries]:
         """Run the four steps in their order.
 
         Args:
             feats (Sequence[Tensor]): L maps, (B, C, H_l, W_l).
-            masks (Sequence[Tensor]): True on padding, bool, (B, H_l, W_l).
+            masks (Sequence[Tensor], optional): True on padding, bool,
+                (B, H_l, W_l). Defaults to no padding.
             targets (PoseTargets, optional): The people of the batch, in
                 training.
 
@@ -217,8 +218,9 @@ class GroupPoseHead(BaseHead):
         queries = self.pre_decoder(memory, targets)
         return self.forward_decoder(memory, queries), queries
 
-    def pre_transformer(self, feats: Sequence[Tensor],
-                        masks: Sequence[Tensor]) -> Tokens:
+    def pre_transformer(self,
+                        feats: Sequence[Tensor],
+                        masks: Optional[Sequence[Tensor]] = None) -> Tokens:
         """Flatten the maps into one sequence of tokens.
 
         For arguments and shapes see :meth:`run_steps`.
@@ -247,12 +249,9 @@ class GroupPoseHead(BaseHead):
             return tokens
         positions = None
         if self.positional_encoding is not None:
-            masks = tokens.mask.split(
-                [height * width for height, width in tokens.shapes], 1)
             positions = torch.cat([
-                self.positional_encoding(mask.unflatten(
-                    1, shape)).flatten(2).transpose(1, 2) + embed for mask,
-                shape, embed in zip(masks, tokens.shapes, self.level_embed)
+                self.positional_encoding(mask).flatten(2).transpose(1, 2) +
+                embed for mask, embed in zip(tokens.masks(), self.level_embed)
             ], 1)
         return tokens.with_features(self.encoder(tokens, positions))
 

@@ -5,17 +5,17 @@ version that came with `D-FINE <https://arxiv.org/abs/2410.13842>`_.
 """
 from collections import OrderedDict
 from functools import partial
-from typing import Callable, Dict, List, Sequence, Tuple, Union
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, OptMultiConfig
 from torch import Tensor, nn
 
 from ..checkpoints.fit import load_pretrained
+from .convolution import conv_norm
 from .gradient_checkpointing import recomputable
 
 # Channels of the stem, inside and out; channels of every stage, inside and
@@ -93,7 +93,7 @@ class HGNetV2(BaseModule):
                 f'are 0 to {len(stages) - 1}.')
         self.out_indices = tuple(out_indices)
 
-        conv = partial(conv_norm, norm_cfg=norm_cfg, use_lab=arch['use_lab'])
+        conv = partial(ConvRelu, norm_cfg=norm_cfg, use_lab=arch['use_lab'])
         mid_channels, channels = arch['stem']
         self.stem = Stem(conv, mid_channels, channels)
         self.stages = nn.ModuleList()
@@ -148,7 +148,7 @@ class Stem(nn.Module):
     """Images to maps of stride 4.
 
     Args:
-        conv (Callable): Makes a layer, see :func:`conv_norm`.
+        conv (Callable): Makes a layer, see :class:`ConvRelu`.
         mid_channels (int): Channels inside.
         out_channels (int): Channels of the maps.
     """
@@ -175,7 +175,7 @@ class Block(nn.Module):
     """Layers one after another, all of whose outputs are aggregated.
 
     Args:
-        conv (Callable): Makes a layer, see :func:`conv_norm`.
+        conv (Callable): Makes a layer, see :class:`ConvRelu`.
         channels (tuple[int]): Channels of the input, of the outputs of the
             layers, and of the output.
         num_layers (int): Number of layers.
@@ -218,35 +218,37 @@ class Block(nn.Module):
         return out + maps if self.residual else out
 
 
-def conv_norm(in_channels: int,
-              out_channels: int,
-              kernel_size: int,
-              stride: int = 1,
-              groups: int = 1,
-              act: bool = True,
-              *,
-              norm_cfg: ConfigType,
-              use_lab: bool) -> nn.Sequential:
-    """A convolution without bias, its norm, and with ``act`` a ReLU, which
-    ``use_lab`` lets a :class:`LearnableAffine` follow.
+class ConvRelu(nn.Sequential):
+    """A convolution, its norm, and with ``act`` a ReLU, which with
+    ``use_lab`` a :class:`LearnableAffine` follows. Others: see
+    :func:`conv_norm`."""
 
-    Kernels of even size are not padded.
-    """
-    layers = OrderedDict(
-        conv=nn.Conv2d(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding=(kernel_size - 1) // 2,
-            groups=groups,
-            bias=False),
-        bn=build_norm_layer(norm_cfg, out_channels)[1])
-    if act:
-        layers['relu'] = nn.ReLU(inplace=True)
-        if use_lab:
-            layers['lab'] = LearnableAffine()
-    return nn.Sequential(layers)
+    def __init__(self,
+                 *sizes: int,
+                 act: bool = True,
+                 norm_cfg: ConfigType,
+                 use_lab: bool,
+                 **kwargs):
+        layers = conv_norm(*sizes, norm_cfg=norm_cfg, norm_name='bn', **kwargs)
+        super().__init__(OrderedDict(layers.named_children()))
+        if act:
+            self.relu = nn.ReLU(inplace=True)
+            if use_lab:
+                self.lab: nn.Module = LearnableAffine()
+
+    @torch.no_grad()
+    def switch_to_deploy(self, test_cfg: Optional[dict] = None) -> None:
+        """Let the norm scale by what the affine map does, unless that turns
+        values around, which the ReLU must come before.
+
+        Args:
+            test_cfg (dict, optional): Not used; MMPose gives it.
+        """
+        lab = getattr(self, 'lab', None)
+        if isinstance(lab, LearnableAffine) and lab.scale > 0:
+            self.bn.weight *= lab.scale
+            self.bn.bias *= lab.scale
+            self.lab = Shift(lab.bias)
 
 
 class LearnableAffine(nn.Module):
@@ -260,3 +262,19 @@ class LearnableAffine(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Maps of any shape to maps of that shape."""
         return self.scale * maps + self.bias
+
+
+class Shift(nn.Module):
+    """What is left of a :class:`LearnableAffine` in inference.
+
+    Args:
+        bias (Tensor): (1, ).
+    """
+
+    def __init__(self, bias: Tensor):
+        super().__init__()
+        self.register_buffer('bias', bias.detach())
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Add to maps of any shape, in place."""
+        return maps.add_(self.bias)

@@ -6,13 +6,14 @@ from typing import Any, Callable, Optional, Sequence, Tuple, cast
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from mmpose.models.heads.transformer_heads.transformers import \
     PositionEmbeddingSineHW
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, OptMultiConfig
 from torch import Tensor, nn
+
+from .convolution import conv_norm
 
 
 @MODELS.register_module()
@@ -58,7 +59,7 @@ class DFineHybridEncoder(BaseModule):
                 f'multiple of num_heads={num_heads} and of 4.')
         self.embed_dims = embed_dims
         self.num_levels = len(in_channels)
-        conv = partial(conv_norm, norm_cfg=norm_cfg)
+        conv = partial(conv_silu, norm_cfg=norm_cfg)
 
         projections = [
             conv(width, embed_dims, 1, act=False) for width in in_channels
@@ -114,14 +115,30 @@ class DFineHybridEncoder(BaseModule):
         for lateral, fuse, finer in zip(self.lateral_convs, self.fpn_blocks,
                                         maps[-2::-1]):
             inner[-1] = lateral(inner[-1])
-            coarser = F.interpolate(inner[-1], scale_factor=2.0)
-            inner.append(fuse(torch.cat([coarser, finer], 1)))
+            inner.append(fuse(inner[-1], finer))
         outs = [inner.pop()]
         for downsample, fuse, coarser in zip(self.downsample_convs,
                                              self.pan_blocks, inner[::-1]):
-            finer = downsample(outs[-1])
-            outs.append(fuse(torch.cat([finer, coarser], 1)))
+            outs.append(fuse(downsample(outs[-1]), coarser))
         return tuple(outs)
+
+    @torch.no_grad()
+    def switch_to_deploy(self, test_cfg: Optional[dict] = None) -> None:
+        """Merge projections that make no map narrower with the layers that
+        follow them, see also :class:`SplitConv`.
+
+        Args:
+            test_cfg (dict, optional): Not used; MMPose gives it.
+        """
+        for index, block in enumerate(self.fpn_blocks):
+            block.switch_to_deploy()
+            # All maps but the coarsest enter one block each, coarse to fine.
+            level = len(self.fpn_blocks) - 1 - index
+            projection = self.input_proj[level]
+            if isinstance(projection, nn.Sequential) and \
+                    projection.conv.in_channels <= self.embed_dims:
+                block.split.merge(projection)
+                self.input_proj[level] = nn.Identity()
 
     def _attend(self, maps: Tensor) -> Tensor:
         """Let the cells of a map attend to each other, (B, C, H, W)."""
@@ -176,10 +193,10 @@ class EncoderLayer(nn.TransformerEncoderLayer):
 
 
 class RepNCSPELAN4(nn.Module):
-    """Fusion block: two maps of C channels, concatenated, to one.
+    """Fusion block: two maps of C channels to one.
 
     Args:
-        conv (Callable): Makes a layer, see :func:`conv_norm`.
+        conv (Callable): Makes a layer, see :func:`conv_silu`.
         embed_dims (int): Channels C.
         block_channels (int): Channels of the two inner stages.
         num_blocks (int): RepVGG blocks in each of them.
@@ -188,7 +205,7 @@ class RepNCSPELAN4(nn.Module):
     def __init__(self, conv: Callable, embed_dims: int, block_channels: int,
                  num_blocks: int):
         super().__init__()
-        self.cv1 = conv(2 * embed_dims, 2 * embed_dims, 1)
+        self.cv1: nn.Module = conv(2 * embed_dims, 2 * embed_dims, 1)
         self.cv2 = nn.Sequential(
             RepCSP(conv, embed_dims, block_channels, num_blocks),
             conv(block_channels, block_channels, 3))
@@ -196,20 +213,88 @@ class RepNCSPELAN4(nn.Module):
             RepCSP(conv, block_channels, block_channels, num_blocks),
             conv(block_channels, block_channels, 3))
         self.cv4 = conv(2 * embed_dims + 2 * block_channels, embed_dims, 1)
+        self.split: Optional[SplitConv] = None
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """(B, 2C, H, W) to (B, C, H, W)."""
-        outs = [*self.cv1(maps).chunk(2, 1)]
+    @torch.no_grad()
+    def switch_to_deploy(self, test_cfg: Optional[dict] = None) -> None:
+        """See :class:`SplitConv`.
+
+        Args:
+            test_cfg (dict, optional): Not used; MMPose gives it.
+        """
+        if self.split is None:
+            self.split = SplitConv(cast(nn.Sequential, self.cv1))
+            self.cv1 = nn.Identity()
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Fuse two maps.
+
+        Args:
+            first (Tensor): (B, C, H, W), or half as high and wide.
+            second (Tensor): (B, C, H, W).
+
+        Returns:
+            Tensor: (B, C, H, W).
+        """
+        if self.split is not None:
+            joined = self.split(first, second)
+        else:
+            joined = self.cv1(torch.cat([enlarge(first, second), second], 1))
+        outs = [*joined.chunk(2, 1)]
         outs.append(self.cv2(outs[-1]))
         outs.append(self.cv3(outs[-1]))
         return self.cv4(torch.cat(outs, 1))
+
+
+class SplitConv(nn.Module):
+    """A pointwise layer for two maps side by side, of which the first may be
+    enlarged only after it: a fourth of the work for the same result.
+
+    Args:
+        layer (nn.Sequential): From :func:`conv_silu`, for 2C channels.
+    """
+
+    def __init__(self, layer: nn.Sequential):
+        super().__init__()
+        weight, bias = fold(layer.conv, layer.norm)
+        half = weight.shape[1] // 2
+        self.first = nn.Conv2d(half, len(weight), 1, bias=False)
+        self.second = nn.Conv2d(half, len(weight), 1)
+        self.first.weight = nn.Parameter(weight[:, :half])
+        self.second.weight = nn.Parameter(weight[:, half:])
+        self.second.bias = nn.Parameter(bias)
+
+    def merge(self, projection: nn.Sequential) -> None:
+        """Take over the projection that the second map comes from.
+
+        Args:
+            projection (nn.Sequential): From :func:`conv_silu`, not activated.
+        """
+        inner, shift = fold(projection.conv, projection.norm)
+        weight = self.second.weight.flatten(1)
+        self.second.bias = nn.Parameter(self.second.bias + weight @ shift)
+        self.second.weight = nn.Parameter(
+            (weight @ inner.flatten(1))[..., None, None])
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """As :class:`RepNCSPELAN4`, to (B, 2C, H, W)."""
+        second = self.second(second)
+        return F.silu(second.add_(enlarge(self.first(first), second)), True)
+
+
+def enlarge(maps: Tensor, other: Tensor) -> Tensor:
+    """Repeat rows and columns of maps that are half as high and wide as
+    others."""
+    if maps.shape[-1] == other.shape[-1]:
+        return maps
+    return F.interpolate(maps, scale_factor=2.0)
 
 
 class RepCSP(nn.Module):
     """Cross stage partial network: RepVGG blocks beside a convolution.
 
     Args:
-        conv (Callable): Makes a layer, see :func:`conv_norm`.
+        conv (Callable): Makes a layer, see :func:`conv_silu`.
         in_channels (int): Channels of the input.
         out_channels (int): Channels of the output.
         num_blocks (int): Number of blocks.
@@ -235,7 +320,7 @@ class RepVGGBlock(nn.Module):
     weights, under other names.
 
     Args:
-        conv (Callable): Makes a layer, see :func:`conv_norm`.
+        conv (Callable): Makes a layer, see :func:`conv_silu`.
         channels (int): Channels of input and output.
     """
 
@@ -277,25 +362,11 @@ def fold(conv: nn.Conv2d, norm: Any) -> Tuple[Tensor, Tensor]:
             norm.bias - norm.running_mean * scale)
 
 
-def conv_norm(in_channels: int,
-              out_channels: int,
-              kernel_size: int,
-              stride: int = 1,
-              groups: int = 1,
+def conv_silu(*sizes: int,
               act: bool = True,
-              *,
-              norm_cfg: ConfigType) -> nn.Sequential:
-    """A convolution without bias, its norm, and with ``act`` a SiLU."""
-    layers = OrderedDict(
-        conv=nn.Conv2d(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding=(kernel_size - 1) // 2,
-            groups=groups,
-            bias=False),
-        norm=build_norm_layer(norm_cfg, out_channels)[1])
+              norm_cfg: ConfigType,
+              **kwargs) -> nn.Sequential:
+    """:func:`conv_norm`, with ``act`` followed by a SiLU."""
     if act:
-        layers['act'] = nn.SiLU(inplace=True)
-    return nn.Sequential(layers)
+        kwargs['after'] = dict(act=nn.SiLU(inplace=True))
+    return conv_norm(*sizes, **dict(kwargs, norm_cfg=norm_cfg))

@@ -101,10 +101,7 @@ class PoseQuerySelection(BaseModule):
             tuple[Tensor]: anchors (B, S, 2), infinite for tokens that are
             not usable, whose poses are therefore exactly 1; usable (B, S).
         """
-        centers = memory.centers()
-        inside = ((centers > 0.01) & (centers < 0.99)).all(-1)
-        usable = inside & ~memory.mask
-        anchors = torch.log(centers / (1 - centers))
+        anchors, usable = center_logits(memory)
         return anchors.masked_fill(~usable[..., None], float('inf')), usable
 
 
@@ -143,7 +140,14 @@ class LearnedContentSelection(PoseQuerySelection):
     @staticmethod
     def token_anchors(memory: Tokens) -> Tuple[Tensor, Tensor]:
         """See the base class; all anchors are finite."""
-        centers = memory.centers()
-        inside = ((centers > 0.01) & (centers < 0.99)).all(-1)
-        anchors = torch.log(centers / (1 - centers))
-        return anchors, inside & ~memory.mask
+        return center_logits(memory)
+
+
+def center_logits(memory: Tokens) -> Tuple[Tensor, Tensor]:
+    """Centers of all tokens as logits (B, S, 2), and whether a token is
+    usable: not padding, and not at the very border, (B, S)."""
+    centers = memory.centers()
+    usable = ((centers > 0.01) & (centers < 0.99)).all(-1)
+    if memory.mask is not None:
+        usable = usable & ~memory.mask
+    return torch.log(centers / (1 - centers)), usable

@@ -2,7 +2,7 @@
 which tokens are padding, and where in the image they are."""
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 from mmpose.utils.typing import OptSampleList
@@ -18,7 +18,8 @@ class Tokens:
 
     Attributes:
         features (Tensor): Features of the cells, (B, S, C).
-        mask (Tensor): True on padding, bool, (B, S).
+        mask (Tensor, optional): True on padding, bool, (B, S). None if
+            nothing is padding.
         valid_sizes (Tensor): Width and height of the part of each level
             that is not padding, in cells, float, (B, L, 2).
         shapes (list[tuple[int]]): Height and width of each level.
@@ -26,7 +27,7 @@ class Tokens:
         level_start_index (Tensor): First token of each level, int64, (L, ).
     """
     features: Tensor
-    mask: Tensor
+    mask: Optional[Tensor]
     valid_sizes: Tensor
     shapes: List[Tuple[int, int]]
     spatial_shapes: Tensor
@@ -45,15 +46,34 @@ class Tokens:
             Tensor: (x, y), relative to the part of their level that is not
             padding, (B, S, 2).
         """
-        centers = []
+        centers, device = [], self.features.device
         for level, (height, width) in enumerate(self.shapes):
             y, x = torch.meshgrid(
-                torch.arange(height, device=self.mask.device) + 0.5,
-                torch.arange(width, device=self.mask.device) + 0.5,
+                torch.arange(height, device=device) + 0.5,
+                torch.arange(width, device=device) + 0.5,
                 indexing='ij')
             grid = torch.stack([x, y], -1).view(1, -1, 2)
             centers.append(grid / self.valid_sizes[:, level, None])
         return torch.cat(centers, 1)
+
+    def masks(self) -> List[Tensor]:
+        """Compute the padding of each level as a map.
+
+        Returns:
+            list[Tensor]: True on padding, bool, (B, H_l, W_l).
+        """
+        mask = self.mask
+        if mask is None:
+            mask = torch.zeros(
+                self.features.shape[:2],
+                dtype=torch.bool,
+                device=self.features.device)
+        parts = mask.split([height * width for height, width in self.shapes],
+                           1)
+        return [
+            part.unflatten(1, shape)
+            for part, shape in zip(parts, self.shapes)
+        ]
 
     def map_of(self, level: int) -> Tensor:
         """Features of a level as a map, (B, C, H, W)."""
@@ -66,13 +86,14 @@ class Tokens:
         return replace(self, features=features)
 
 
-def flatten_maps(feats: Sequence[Tensor], masks: Sequence[Tensor],
+def flatten_maps(feats: Sequence[Tensor], masks: Optional[Sequence[Tensor]],
                  dtype: torch.dtype) -> Tokens:
     """Flatten the maps of all levels into one sequence of tokens.
 
     Args:
         feats (Sequence[Tensor]): L maps, (B, C, H_l, W_l).
-        masks (Sequence[Tensor]): True on padding, bool, (B, H_l, W_l).
+        masks (Sequence[Tensor], optional): True on padding, bool,
+            (B, H_l, W_l). None if nothing is padding.
         dtype (torch.dtype): Of sizes and coordinates, which stay in full
             precision where features are in mixed precision.
 
@@ -89,22 +110,27 @@ def flatten_maps(feats: Sequence[Tensor], masks: Sequence[Tensor],
     ]
     spatial_shapes = torch.cat(sides).view(-1, 2)
     lengths = spatial_shapes.prod(1)
-    # QUIRK: the part without padding is read off the first row and column.
-    valid_sizes = torch.stack([
-        torch.stack([(~mask[:, 0]).sum(1), (~mask[:, :, 0]).sum(1)], -1)
-        for mask in masks
-    ], 1).to(dtype)
+    if masks is None:
+        mask = None
+        valid_sizes = spatial_shapes.flip(-1).expand(len(feats[0]), -1, -1)
+    else:
+        mask = torch.cat([mask.flatten(1) for mask in masks], 1)
+        # QUIRK: the part without padding is read off the first row and column.
+        valid_sizes = torch.stack([
+            torch.stack([(~mask[:, 0]).sum(1), (~mask[:, :, 0]).sum(1)], -1)
+            for mask in masks
+        ], 1)
     return Tokens(
         features=torch.cat([x.flatten(2).transpose(1, 2) for x in feats], 1),
-        mask=torch.cat([mask.flatten(1) for mask in masks], 1),
-        valid_sizes=valid_sizes,
+        mask=mask,
+        valid_sizes=valid_sizes.to(dtype),
         shapes=shapes,
         spatial_shapes=spatial_shapes,
         level_start_index=lengths.cumsum(0) - lengths)
 
 
 def padding_masks(feats: Sequence[Tensor],
-                  batch_data_samples: OptSampleList) -> List[Tensor]:
+                  batch_data_samples: OptSampleList) -> Optional[List[Tensor]]:
     """Compute which cells of each map come from the padding of the batch.
 
     Args:
@@ -114,18 +140,20 @@ def padding_masks(feats: Sequence[Tensor],
             Defaults to no padding.
 
     Returns:
-        list[Tensor]: True on padding, bool, (B, H_l, W_l).
+        list[Tensor], optional: True on padding, bool, (B, H_l, W_l). None if
+        nothing is padding, so that nothing needs to be masked.
     """
-    batch_size, device = len(feats[0]), feats[0].device
     if batch_data_samples is None:
-        return [
-            torch.zeros(batch_size, *x.shape[-2:], device=device).bool()
-            for x in feats
-        ]
-    sizes = [sample.metainfo['img_shape'][:2] for sample in batch_data_samples]
-    return sampled_masks(feats,
-                         batch_data_samples[0].metainfo['batch_input_shape'],
-                         torch.tensor(sizes, device=device))
+        return None
+    frame = tuple(batch_data_samples[0].metainfo['batch_input_shape'])
+    sizes = [
+        tuple(sample.metainfo['img_shape'][:2])
+        for sample in batch_data_samples
+    ]
+    if all(size == frame for size in sizes):
+        return None
+    return sampled_masks(feats, frame,
+                         torch.tensor(sizes, device=feats[0].device))
 
 
 def sampled_masks(feats: Sequence[Tensor], input_shape: Sequence[int],
