@@ -13,6 +13,8 @@ from mmengine.model import revert_sync_batchnorm
 from mmpose.registry import MODELS
 from torch import nn
 
+from projects.grouppose.data.fixed_size import PoseFixedResize
+
 from .machine import ROOT
 
 WHOLE_IMAGE, TOP_DOWN, DETECTOR = 'whole image', 'top-down', 'detector'
@@ -98,7 +100,8 @@ def drop_pretrained(config: Any) -> None:
 
 def _resizing(config: Config, kind: str) -> ConfigDict:
     """The transform that sets the size of what the model gets."""
-    types = ('PoseResize', 'BottomupResize', 'TopdownAffine')
+    types = ('PoseResize', 'PoseFixedResize', 'BottomupResize',
+             'TopdownAffine')
     if kind == DETECTOR:
         types = ('Resize', )
     for transform in config.test_dataloader.dataset.pipeline:
@@ -112,6 +115,8 @@ def find_size(config: Config, kind: str) -> Size:
     resizing = _resizing(config, kind)
     if resizing.type == 'PoseResize':
         return resizing.max_size, resizing.short_side
+    if resizing.type == 'PoseFixedResize':
+        return PoseFixedResize(resizing['size']).size
     return tuple(resizing['scale' if kind == DETECTOR else 'input_size'])
 
 
@@ -133,6 +138,8 @@ def set_size(config: Config, kind: str, size: Size) -> None:
                 transform[name] = size
     elif resizing.type == 'PoseResize':
         resizing.update(max_size=max(size), short_side=min(size))
+    elif resizing.type == 'PoseFixedResize':
+        resizing['size'] = size
     else:
         for part in ('model', 'test_dataloader', 'train_dataloader'):
             _replace_input_size(config.get(part), size)

@@ -2,7 +2,7 @@
 
 In every mode a model is called as usual, by its ``test_step``: images in,
 poses out. Only its network, from normalized images to the output of the head,
-is exchanged for a compiled or captured one.
+is exchanged for a compiled, captured or exported one.
 """
 from typing import Any, Callable, Optional
 
@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from projects.grouppose.inference import prepare_for_inference
+from projects.grouppose.inference.speed import prepare_for_export
 
+from . import exported
 from .parts import replaced
 
 PRECISIONS = dict(fp32=None, fp16=torch.float16, bf16=torch.bfloat16)
-MODES = ('eager', 'prepared', 'compile', 'graph')
+MODES = ('eager', 'prepared', 'compile', 'graph', *exported.RUNTIMES)
 
 
 def why_not(precision: str, mode: str, device: str) -> Optional[str]:
@@ -23,6 +25,8 @@ def why_not(precision: str, mode: str, device: str) -> Optional[str]:
         return 'fp16 needs a GPU'
     if device == 'cpu' and mode == 'graph':
         return 'CUDA graphs need a GPU'
+    if mode in exported.RUNTIMES and (device, precision) != ('cpu', 'fp32'):
+        return f'{mode} is measured on a CPU, in fp32'
     return None
 
 
@@ -30,7 +34,7 @@ class Inference:
     """Runs batches through a model in evaluation mode.
 
     ``prepared`` is what the project's inference runs, see
-    :func:`prepare_for_inference`. In the modes ``compile`` and ``graph``
+    :func:`prepare_for_inference`. In the modes that exchange the network,
     images of a batch have one size, and nothing is padding.
     """
 
@@ -41,7 +45,7 @@ class Inference:
         self.dtype = PRECISIONS[precision]
         self.device = next(model.parameters()).device.type
         self.network = None
-        if mode in ('compile', 'graph'):
+        if mode not in ('eager', 'prepared'):
             # As they are before a network takes their places.
             self._extract_feat = model.extract_feat
             self._head = model.head.forward
@@ -50,6 +54,9 @@ class Inference:
             self.network = torch.compile(self.forward)
         elif mode == 'graph':
             self.network = CapturedNetwork(self.forward)
+        elif mode in exported.RUNTIMES:
+            prepare_for_export(model)
+            self.network = exported.ExportedNetwork(model, self.forward, mode)
 
     @torch.no_grad()
     def __call__(self, data: dict) -> list:

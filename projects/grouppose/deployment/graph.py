@@ -84,24 +84,31 @@ def trace(model: BasePoseEstimator,
     if fixed_size is None:
         axes['images'].update({2: 'height', 3: 'width'})
 
+    return run_exporter(
+        PoseGraph(model).eval(), (images, valid_sizes),
+        input_names=INPUTS,
+        output_names=OUTPUTS,
+        dynamic_axes=axes)
+
+
+def run_exporter(module: nn.Module, inputs: Tuple[Tensor, ...],
+                 **options) -> onnx.ModelProto:
+    """Trace a module with some inputs.
+
+    Args:
+        module (nn.Module): Takes and returns tensors.
+        inputs (tuple[Tensor]): What to call it with.
+        options: See ``torch.onnx.export``.
+    """
     # The exporter of torch 2.1, which newer versions keep under this name.
-    parameters = inspect.signature(torch.onnx.export).parameters
-    exporter: Dict[str, Any] = {}
-    if 'dynamo' in parameters:
-        exporter['dynamo'] = False
-    buffer = BytesIO()
+    if 'dynamo' in inspect.signature(torch.onnx.export).parameters:
+        options['dynamo'] = False
+    buffer: Any = BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         # The comparison with PyTorch finds what tracing gets wrong.
         warnings.simplefilter('ignore')
         torch.onnx.export(
-            PoseGraph(model).eval(),
-            (images, valid_sizes),
-            buffer,  # type: ignore[arg-type]
-            input_names=INPUTS,
-            output_names=OUTPUTS,
-            dynamic_axes=axes,
-            opset_version=OPSET,
-            **exporter)
+            module, inputs, buffer, opset_version=OPSET, **options)
     result = onnx.load_from_string(buffer.getvalue())
     _replace_doubles(result.graph)
     return result

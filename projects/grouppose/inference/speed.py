@@ -24,12 +24,18 @@ def prepare_for_inference(model: nn.Module) -> nn.Module:
     Returns:
         nn.Module: The same model, in evaluation mode.
     """
-    switch_to_deploy(model.eval())
-    fold_batch_norms(model)
+    prepare_for_export(model.eval())
     if next(model.parameters()).device.type == 'cpu':
         put_channels_last(model)
         use_onednn(model)
     return model
+
+
+def prepare_for_export(model: nn.Module) -> None:
+    """Let modules take their deploy form, and fold batch norms into
+    convolutions, in place. All that remains can be exported."""
+    switch_to_deploy(model)
+    fold_batch_norms(model)
 
 
 def switch_to_deploy(model: nn.Module) -> None:
