@@ -352,8 +352,8 @@ def test_deploy_form_computes_the_same(norm):
     assert len(blocks) == 8 * NUM_BLOCKS
     # Layers in two, and the projections of all maps but one merged.
     splits = [m for m in prepared.modules() if isinstance(m, SplitConv)]
-    assert num_convs(prepared) == num_convs(neck) - len(blocks) + len(
-        splits) - 2
+    assert num_convs(
+        prepared) == num_convs(neck) - len(blocks) + len(splits) - 2
     assert not any('norm' in name.split('.')[-2:] and 'encoder' not in name
                    for name in prepared.state_dict())
 
