@@ -14,7 +14,6 @@ from typing import Callable, Dict, List, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose
 from program import ROOT, ArgumentParser
 from torch import nn
 
@@ -49,13 +48,6 @@ def predict_in_pytorch(model: nn.Module, batch: tuple) -> Tuple[List, List]:
 def predict_in_openvino(run: OpenVino, batch: tuple) -> Sequence:
     """Keypoints and scores of a batch."""
     return run(batch.arrays())
-
-
-def prepare_images(model: nn.Module, paths: Sequence[str]) -> List[tuple]:
-    """Each image as a batch of its own, resized as in the test pipeline."""
-    resize = Compose(model.cfg.test_dataloader.dataset.pipeline[:-1])
-    images = [resize(dict(img=read_image(path)))['img'] for path in paths]
-    return [comparison.make_batch(model, [image]) for image in images]
 
 
 def load_runtimes(
@@ -132,7 +124,8 @@ def main(argv=None) -> None:
     try:
         config = read_config(args.config, args.cfg_options)
         model, runtimes = load_runtimes(config, args)
-        batches = prepare_images(model, args.images)
+        batches = comparison.resized_batches(
+            model, [read_image(path) for path in args.images])
     except (OSError, ValueError) as error:
         parser.error(str(error))
     results = measure(model, runtimes, batches, args)

@@ -7,6 +7,7 @@ import threads  # noqa: F401  (before PyTorch)
 # isort: split
 
 import argparse
+import sys
 
 import mmengine
 from mmengine.dist import is_main_process
@@ -41,7 +42,8 @@ def parse_args(argv=None):
     parser.add_argument(
         'checkpoint',
         type=launch.existing_file,
-        help='checkpoint file, or its URL')
+        help='checkpoint file, or its URL, or what export_onnx.py made of it, '
+        'which runs in ONNX Runtime')
     parser.add_argument(
         '--out',
         type=file_ending_in('.json', '.yaml', '.yml', '.pkl'),
@@ -54,9 +56,24 @@ def parse_args(argv=None):
     return parser, parser.parse_args(argv)
 
 
+def exported_model(model, path):
+    """Config of a model that computes with an ONNX file."""
+    try:
+        from projects.grouppose import deployment
+    except ModuleNotFoundError as missing:
+        if missing.name not in ('onnx', 'onnxruntime'):
+            raise
+        sys.exit(f'test.py: error: {missing.name} is not installed. Run: '
+                 'pip install -r requirements/deployment.txt')
+    return deployment.exported_model(model, path)
+
+
 def apply_arguments(args, cfg):
     """Apply what only testing has to the config."""
-    cfg.load_from = args.checkpoint
+    if args.checkpoint.endswith('.onnx'):
+        cfg.model = exported_model(cfg.model, args.checkpoint)
+    else:
+        cfg.load_from = args.checkpoint
     if args.dump is not None:
         evaluators = cfg.test_evaluator
         if not isinstance(evaluators, (list, tuple)):

@@ -6,6 +6,7 @@ pipeline, codec or metric. Only the network is shared, whose numbers
 test_golden.py holds against the official ones.
 """
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from mmpose.structures import PoseDataSample
 from PIL import Image
 
 from projects.grouppose.synthetic import draw_image
+from tests.helpers.detrpose import DETRPOSE_DIR, detrpose_state_dict
 from tests.helpers.models import CONFIG_DIR, R50_CONFIG
 from tests.helpers.stand_in import cut_keypoints, official_state_dict
 from tests.helpers.tool_runs import run_tool
@@ -60,8 +62,14 @@ def write_data(folder, num_keypoints):
     return sorted(images, key=lambda image: image['id'])
 
 
+def prepare_detrpose(path):
+    """An image as DETRPose's official program feeds it, (3, 640, 640)."""
+    image = Image.open(path).resize((640, 640), Image.BILINEAR)
+    return torch.from_numpy(np.float32(image) / 255).permute(2, 0, 1)
+
+
 def prepare(path):
-    """An image as the official program feeds it, (3, h, w)."""
+    """An image as Group Pose's official program feeds it, (3, h, w)."""
     image = Image.open(path)
     width, height = image.size
     short, long = min(image.size), max(image.size)
@@ -76,15 +84,16 @@ def prepare(path):
     return torch.from_numpy((pixels - MEAN) / STD).permute(2, 0, 1).float()
 
 
-def detections(logits, keypoints, size, num_classes=2):
+def detections(logits, keypoints, size, num_pairs, num_classes=2):
     """(score, pose) of an image's people, best first, in pixels."""
-    scores, pairs = logits.sigmoid().flatten().topk(50)
+    scores, pairs = logits.sigmoid().flatten().topk(num_pairs)
     return [(score.item(), keypoints[pair // num_classes] * torch.tensor(size))
             for score, pair in zip(scores, pairs) if pair % num_classes == 1]
 
 
-def expected_results(config, weights, folder, images, batch_size=2):
+def expected_results(config, weights, folder, images, prepare, num_pairs):
     """Detections of every image, by id."""
+    batch_size = 2
     model = MODELS.build(Config.fromfile(config).model)
     model.load_state_dict(weights)
     model.eval()
@@ -108,8 +117,51 @@ def expected_results(config, weights, folder, images, batch_size=2):
         for image, logits, keypoints in zip(batch, outputs['logits'],
                                             outputs['keypoints']):
             expected[image['id']] = detections(
-                logits, keypoints, (image['width'], image['height']))
+                logits, keypoints, (image['width'], image['height']),
+                num_pairs)
     return expected
+
+
+def check(folder, official, config, images, prepare, num_pairs, options=()):
+    """Convert weights, run tools/test.py, and compare."""
+    original, converted = folder / 'official.pth', folder / 'ours.pth'
+    torch.save(dict(model=official), original)
+    code, out, err = run_tool('model_converters/official_to_mmpose.py',
+                              original, converted)
+    assert code == 0, err
+    assert config in out
+    dataset = 'test_dataloader.dataset'
+    code, _, err = run_tool(
+        'test.py',
+        config,
+        converted,
+        '--work-dir',
+        folder / 'work',
+        '--cfg-options',
+        f'{dataset}.dataset.data_root={folder}',
+        f'{dataset}.dataset.ann_file=ann.json',
+        f'{dataset}.dataset.data_prefix.img=',
+        'test_dataloader.batch_size=2',
+        'test_dataloader.num_workers=0',
+        'test_dataloader.persistent_workers=False',
+        f'test_evaluator.ann_file={folder / "ann.json"}',
+        f'test_evaluator.outfile_prefix={folder / "results"}',
+        *options,
+        timeout=120)
+    assert code == 0, err
+
+    results = json.loads((folder / 'results.keypoints.json').read_text())
+    weights = torch.load(converted)['state_dict']
+    expected = expected_results(config, weights, folder, images, prepare,
+                                num_pairs)
+    for image_id, people in expected.items():
+        found = [row for row in results if row['image_id'] == image_id]
+        assert len(found) == len(people) > 0
+        for row, (score, pose) in zip(found, people):
+            assert row['category_id'] == 1
+            assert abs(row['score'] - score) < 1e-4
+            keypoints = np.array(row['keypoints']).reshape(-1, 3)
+            np.testing.assert_allclose(keypoints[:, :2], pose, atol=0.05)
 
 
 @pytest.mark.parametrize('config, keys_file, num_keypoints', [
@@ -123,40 +175,17 @@ def test_result_json_equals_the_independent_path(tmp_path, config, keys_file,
                                                  num_keypoints):
     images = write_data(tmp_path, num_keypoints)
     stand_in = cut_keypoints(official_state_dict(keys_file), num_keypoints)
-    official, converted = tmp_path / 'official.pth', tmp_path / 'ours.pth'
-    torch.save(dict(model=stand_in), official)
-    code, out, err = run_tool('model_converters/official_to_mmpose.py',
-                              official, converted)
-    assert code == 0, err
-    assert config in out
-    dataset = 'test_dataloader.dataset'
-    code, _, err = run_tool(
-        'test.py',
-        config,
-        converted,
-        '--work-dir',
-        tmp_path / 'work',
-        '--cfg-options',
-        f'{dataset}.pipeline.1.short_side={SHORT_SIDE}',
-        f'{dataset}.pipeline.1.max_size={MAX_SIZE}',
-        f'{dataset}.dataset.data_root={tmp_path}',
-        f'{dataset}.dataset.ann_file=ann.json',
-        f'{dataset}.dataset.data_prefix.img=',
-        'test_dataloader.num_workers=0',
-        'test_dataloader.persistent_workers=False',
-        f'test_evaluator.ann_file={tmp_path / "ann.json"}',
-        f'test_evaluator.outfile_prefix={tmp_path / "results"}',
-        timeout=120)
-    assert code == 0, err
+    check(tmp_path, stand_in, config, images, prepare, 50, [
+        f'test_dataloader.dataset.pipeline.1.short_side={SHORT_SIDE}',
+        f'test_dataloader.dataset.pipeline.1.max_size={MAX_SIZE}'
+    ])
 
-    results = json.loads((tmp_path / 'results.keypoints.json').read_text())
-    weights = torch.load(converted)['state_dict']
-    expected = expected_results(config, weights, tmp_path, images)
-    for image_id, people in expected.items():
-        found = [row for row in results if row['image_id'] == image_id]
-        assert len(found) == len(people)
-        for row, (score, pose) in zip(found, people):
-            assert row['category_id'] == 1
-            assert abs(row['score'] - score) < 1e-4
-            keypoints = np.array(row['keypoints']).reshape(-1, 3)
-            np.testing.assert_allclose(keypoints[:, :2], pose, atol=0.05)
+
+@pytest.mark.parametrize('size, num_keypoints', [('n', 17), ('m', 17),
+                                                 ('l', 17), ('s', 14)])
+def test_detrpose_equals_the_independent_path(tmp_path, size, num_keypoints):
+    images = write_data(tmp_path, num_keypoints)
+    stand_in = detrpose_state_dict(size, num_keypoints)
+    dataset = {17: 'coco', 14: 'crowdpose'}[num_keypoints]
+    path, = Path(DETRPOSE_DIR, dataset).glob(f'detrpose_hgnetv2-{size}_*')
+    check(tmp_path, stand_in, str(path), images, prepare_detrpose, 60)

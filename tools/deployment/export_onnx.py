@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from tqdm import tqdm
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import launch  # noqa: E402
 
@@ -16,7 +18,7 @@ except ModuleNotFoundError as missing:
         raise
     sys.exit(f'export_onnx.py: error: {missing.name} is not installed. Run: '
              'pip install -r requirements/deployment.txt')
-from projects.grouppose.inference import load_model  # noqa: E402
+from projects.grouppose.inference import find_sources, load_model  # noqa: E402
 
 DESCRIPTION = """Export a trained model to ONNX (opset 17, standard operators).
 
@@ -35,6 +37,18 @@ def positive(text):
     if value < 1:
         raise argparse.ArgumentTypeError(f'must be positive, not {text}')
     return value
+
+
+def read_images(sources):
+    """Read images and the images of folders.
+
+    Returns:
+        list[np.ndarray]: BGR, uint8, (H, W, 3).
+    """
+    return [
+        image for source in tqdm(find_sources(sources), desc='reading images')
+        for image in source.frames()
+    ]
 
 
 def parse_args(argv=None):
@@ -59,11 +73,19 @@ def parse_args(argv=None):
         type=positive,
         metavar='N',
         help='take batches of this size only (default: any)')
-    parser.add_argument(
+    precision = parser.add_mutually_exclusive_group()
+    precision.add_argument(
         '--fp16',
         action='store_true',
         help='let convolutions and matrix products with weights compute in '
         'half precision; all else, inputs and outputs stay float32')
+    precision.add_argument(
+        '--int8',
+        nargs='+',
+        metavar='IMAGE',
+        help='let convolutions compute in 8-bit integers, with the ranges '
+        'that some hundred images or folders of images like those to come '
+        'show')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -87,7 +109,8 @@ def main(argv=None):
     try:
         config = launch.read_config(args.config, args.cfg_options)
         model = load_model(config, args.checkpoint, 'cpu', prepare=False)
-        found = export(model, args.out, args.fixed_size, args.batch, args.fp16)
+        found = export(model, args.out, args.fixed_size, args.batch, args.fp16,
+                       args.int8 and read_images(args.int8))
     except (OSError, ValueError) as error:
         parser.error(str(error))
     size = os.path.getsize(args.out) / 1e6

@@ -7,8 +7,9 @@
     export(model, 'model.onnx')
 
 ``tools/deployment/export_onnx.py`` does the same; ``run_onnx.py`` beside it
-needs nothing but the file.
+needs nothing but the file. ``tools/test.py CONFIG model.onnx`` evaluates it.
 """
+from .exported_head import exported_model
 from .onnx_file import export
 
-__all__ = ['export']
+__all__ = ['export', 'exported_model']

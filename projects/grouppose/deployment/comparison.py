@@ -5,6 +5,7 @@ import mmcv
 import numpy as np
 import onnxruntime
 import torch
+from mmengine.dataset import Compose
 from mmpose.models.pose_estimators.base import BasePoseEstimator
 from mmpose.structures import PoseDataSample
 from torch import Tensor
@@ -144,6 +145,37 @@ def make_batch(model: BasePoseEstimator,
         place[:, :height, :width] = normalized[0, :, :height, :width]
     sizes = [image.shape[1::-1] for image in images]
     return Batch(canvas, torch.tensor(sizes))
+
+
+def resized_batches(model: BasePoseEstimator,
+                    images: Sequence[np.ndarray],
+                    fixed_size: Optional[Sequence[int]] = None,
+                    batch_size: Optional[int] = None) -> List[Batch]:
+    """Images of any size as a graph gets them, in batches.
+
+    Args:
+        model (BasePoseEstimator): Whose test pipeline resizes them.
+        images (Sequence[np.ndarray]): BGR, uint8, (h, w, 3).
+        fixed_size (Sequence[int], optional): Width and height that they fit
+            into instead.
+        batch_size (int, optional): Of a batch; images that fill none are left
+            out. Defaults to 1.
+    """
+    resize = Compose(model.cfg.test_dataloader.dataset.pipeline[:-1])
+    resized = []
+    for image in images:
+        image = resize(dict(img=image))['img']
+        if fixed_size is not None:
+            ratio = min(np.divide(fixed_size, image.shape[1::-1]))
+            if ratio != 1:
+                image = mmcv.imrescale(image, ratio, backend='pillow')
+        resized.append(image)
+    count = batch_size or 1
+    return [
+        make_batch(model, resized[start:start + count], fixed_size)
+        for start in range(0,
+                           len(resized) - count + 1, count)
+    ]
 
 
 def drawn_batches(model: BasePoseEstimator,

@@ -7,11 +7,13 @@ import numpy as np
 import onnx
 from mmpose.models.pose_estimators.base import BasePoseEstimator
 
-from ..inference.speed import OneDNNLinear, fold_batch_norms, switch_to_deploy
+from ..inference.speed import OneDNNLinear, prepare_for_export
 from ..model import GroupPoseHead
-from .comparison import Difference, compare, drawn_batches, load_graph
+from .comparison import (Difference, compare, drawn_batches, load_graph,
+                         resized_batches)
 from .graph import trace
 from .half import precise_parts, to_half
+from .int8 import to_int8
 from .metadata import describe, network_size
 
 
@@ -27,13 +29,17 @@ class Tolerance(NamedTuple):
 # may be taken.
 TOLERANCE = Tolerance(0.05, 1e-4)
 HALF_TOLERANCE = Tolerance(0.5, 1e-3)
+# Only what makes a file useless: how much accuracy 8 bits cost is to be
+# measured on a data set.
+INT8_TOLERANCE = Tolerance(10, 0.2)
 
 
 def export(model: BasePoseEstimator,
            path: str,
            fixed_size: Optional[Sequence[int]] = None,
            batch_size: Optional[int] = None,
-           half: bool = False) -> Difference:
+           half: bool = False,
+           calibration: Optional[Sequence[np.ndarray]] = None) -> Difference:
     """Export a model to ONNX, and compare the two before the file is there.
 
     Args:
@@ -46,6 +52,10 @@ def export(model: BasePoseEstimator,
         batch_size (int, optional): The only size of a batch. Defaults to
             any.
         half (bool): See :func:`to_half`. Defaults to False.
+        calibration (Sequence[np.ndarray], optional): Images, BGR, uint8,
+            (H, W, 3), by which ranges of 8-bit integers are chosen, see
+            :func:`to_int8`; not with ``half``. Defaults to none, and no such
+            integers.
 
     Returns:
         Difference: What was found between the two.
@@ -59,6 +69,9 @@ def export(model: BasePoseEstimator,
         raise ValueError(
             f'{model.cfg.filename}: the model has no GroupPoseHead, only '
             'models with it can be exported.')
+    if half and calibration is not None:
+        raise ValueError(f'{model.cfg.filename}: export in half precision or '
+                         'with 8-bit integers, not both.')
     if any(isinstance(module, OneDNNLinear) for module in model.modules()):
         raise ValueError(
             f'{model.cfg.filename}: the model was prepared for inference, '
@@ -66,15 +79,20 @@ def export(model: BasePoseEstimator,
     metadata = describe(model, fixed_size)
     fixed_size = fixed_size or network_size(model)
     deployed = copy.deepcopy(model)
-    switch_to_deploy(deployed)
-    fold_batch_norms(deployed)
+    prepare_for_export(deployed)
     graph = trace(deployed, fixed_size, batch_size)
+    limit = TOLERANCE
     if half:
         graph = to_half(graph, precise_parts(deployed))
+        limit = HALF_TOLERANCE
+    elif calibration is not None:
+        batches = resized_batches(model, calibration, fixed_size, batch_size)
+        graph = to_int8(graph, batches)
+        limit = INT8_TOLERANCE
     onnx.helper.set_model_props(graph, metadata)
     onnx.checker.check_model(graph, full_check=True)
     content = graph.SerializeToString()
-    found = _check(model, content, fixed_size, batch_size, half)
+    found = _check(model, content, fixed_size, batch_size, limit)
 
     unfinished = f'{path}.tmp'
     with open(unfinished, 'wb') as file:
@@ -85,7 +103,7 @@ def export(model: BasePoseEstimator,
 
 def _check(model: BasePoseEstimator, content: bytes,
            fixed_size: Optional[Sequence[int]], batch_size: Optional[int],
-           half: bool) -> Difference:
+           limit: Tolerance) -> Difference:
     """Refuse a graph that computes something else."""
     batches = drawn_batches(model, fixed_size, batch_size)
     try:
@@ -94,8 +112,7 @@ def _check(model: BasePoseEstimator, content: bytes,
         raise ValueError(
             f'{model.cfg.filename}: the graph does not run in ONNX Runtime '
             f'({error}). {_remedy(fixed_size)}') from error
-    limit = HALF_TOLERANCE if half else TOLERANCE
-    summary: Callable = np.median if half else np.max
+    summary: Callable = np.max if limit is TOLERANCE else np.median
     if np.isinf(found).any():
         raise ValueError(
             f'{model.cfg.filename}: on drawn images, the graph finds another '
