@@ -4,6 +4,7 @@ import torch
 from mmpose.registry import MODELS
 
 from projects.grouppose.inference.speed import prepare_for_inference
+from projects.grouppose.model import DETRPoseDecoder
 from projects.grouppose.model.detrpose_layer import ProjectionFreeAttention
 from projects.grouppose.model.distribution import (OffsetDistribution,
                                                    PoseQuality)
@@ -51,6 +52,29 @@ def test_any_number_of_keypoints_and_people(num_keypoints, people):
     assert len(losses) == 27 + bool(sum(people))
     for name, parameter in model.named_parameters():
         assert not parameter.requires_grad or parameter.grad is not None, name
+
+
+@MODELS.register_module()
+class SizeDecoder(DETRPoseDecoder):
+    """Predicts one more number per instance."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.size_embed = torch.nn.Linear(self.embed_dims, 1)
+
+    def predict_more(self, layer, query):
+        return dict(sizes=self.size_embed(query[:, :, 0]).squeeze(-1))
+
+
+def test_one_more_output():
+    """In the sets of all layers, as in those of Group Pose."""
+    model = build_small_detrpose()
+    model.head.decoder.__class__ = SizeDecoder
+    model.head.decoder.size_embed = torch.nn.Linear(32, 1)
+    feats = model.extract_feat(torch.zeros(1, 3, 64, 64))
+    outputs = model.head.train()(feats)
+    assert {name for name, values in outputs.items()
+            if 'sizes' in values} == {'d0', 'd1', 'last'}
 
 
 def test_values_of_the_bins():

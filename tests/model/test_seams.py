@@ -66,10 +66,9 @@ class VisibilityDecoder(GroupPoseDecoder):
         super().__init__(**kwargs)
         self.visibility_embed = nn.Linear(self.embed_dims, 1)
 
-    def predict(self, layer, query, poses):
-        visibility = self.visibility_embed(query[:, :, 1:]).squeeze(-1)
+    def predict_more(self, layer, query):
         return dict(
-            super().predict(layer, query, poses), visibility=visibility)
+            visibility=self.visibility_embed(query[:, :, 1:]).squeeze(-1))
 
 
 @MODELS.register_module()
@@ -167,6 +166,14 @@ def test_one_more_loss():
     losses = gradients(model, make_batch(SIZES, [2, 1]))
     for name in ('loss_sharp', 'd1.loss_sharp', 'enc.loss_sharp'):
         assert losses[name] > 0
+
+
+def test_a_loss_that_nothing_is_predicted_for():
+    model = build_small_model(
+        criterion=dict(losses=dict(loss_vis=dict(type='VisibilityLoss'))))
+    with pytest.raises(
+            ValueError, match='loss_vis: no output set has visibility'):
+        gradients(model, make_batch(SIZES, [2, 1]))
 
 
 @pytest.mark.parametrize('people', [[2, 1], [0, 0]])

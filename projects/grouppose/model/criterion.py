@@ -65,6 +65,9 @@ class SetCriterion(nn.Module):
             (``loss_cls``), the others with the name of the set as prefix
             (``d0.loss_cls``, ``enc.loss_cls``); and ``matched_oks``, the mean
             OKS of the last layer's matched pairs, if there are any.
+
+        Raises:
+            ValueError: If a loss finds its entries in no output set.
         """
         losses: Dict[str, Dict[str, Tensor]] = {name: {} for name in outputs}
         matched_oks = {}
@@ -86,6 +89,7 @@ class SetCriterion(nn.Module):
                 names, values, pairs = stack.view(('keypoints', ))
                 oks = pairs.poses(values, targets).oks.detach()
                 matched_oks['matched_oks'] = oks[names.index('last')].mean()
+        _check_all_used(set_losses, losses)
         named = {
             _log_name(name, loss_name): term
             for name, terms in losses.items()
@@ -143,6 +147,17 @@ def _stack_sets(outputs: OutputSets, fixed: Dict[str,
         groups.setdefault(key, []).append(name)
     for (group, _), names in groups.items():
         yield _Stack(outputs, names, fixed.get(group))
+
+
+def _check_all_used(losses: Dict[str, SetLoss],
+                    terms: Dict[str, Dict[str, Tensor]]) -> None:
+    """Refuse a loss that was computed for no output set."""
+    for name, loss in losses.items():
+        if not any(name in of_set for of_set in terms.values()):
+            raise ValueError(
+                f'model.head.criterion.losses.{name}: no output set has '
+                f'{", ".join(loss.keys)}, which {type(loss).__name__} needs. '
+                'Let the decoder predict it, or set the loss to None.')
 
 
 def _log_name(set_name: str, loss_name: str) -> str:

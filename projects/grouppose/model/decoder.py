@@ -158,13 +158,30 @@ class GroupPoseDecoder(BaseModule):
                 (B, T, K, 2).
 
         Returns:
-            dict[str, Tensor]: logits (B, T, Q) and normalized keypoints
-            (B, T, K, 2).
+            dict[str, Tensor]: logits (B, T, Q), normalized keypoints
+            (B, T, K, 2), and what :meth:`predict_more` adds.
         """
         offsets = self.pose_embeds[layer](query[:, :, 1:])
         return dict(
             logits=self.class_embeds[layer](query[:, :, 0]),
-            keypoints=self.refine(poses, offsets))
+            keypoints=self.refine(poses, offsets),
+            **self.predict_more(layer, query))
+
+    def predict_more(self, layer: int, query: Tensor) -> OutputSet:
+        """Predict something else after a layer; here nothing.
+
+        For decoders that derive from this one or from another of the family:
+        all call it for each of their layers.
+
+        Args:
+            layer (int): Index of the layer.
+            query (Tensor): Output of the layer, (B, T, K + 1, C). Slot 0 is
+                the instance query.
+
+        Returns:
+            dict[str, Tensor]: Entries of the output set, (B, T, ...).
+        """
+        return {}
 
     def refine(self, poses: Tensor, offsets: Tensor) -> Tensor:
         """Move normalized points by offsets in logit space, (..., 2).

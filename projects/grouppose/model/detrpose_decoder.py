@@ -135,4 +135,5 @@ class DETRPoseDecoder(GroupPoseDecoder):
         return dict(
             logits=logits + self.quality[layer](poses, finest),
             keypoints=poses,
-            corners=corners)
+            corners=corners,
+            **self.predict_more(layer, query))
