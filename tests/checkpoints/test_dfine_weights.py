@@ -8,6 +8,8 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 
 from projects.grouppose.checkpoints.fit import check_start
+from projects.grouppose.checkpoints.official_names import (from_official,
+                                                           load_official)
 from tests.helpers.detrpose import DETRPOSE_DIR, detrpose_state_dict
 
 sys.path.append('tools/model_converters')
@@ -59,3 +61,9 @@ def test_what_does_not_fit_is_refused(dfine, tmp_path):
     assert not (tmp_path / 'a.pth').exists()
     with pytest.raises(ValueError, match='with --config'):
         dfine_to_mmpose.convert(str(dfine), str(tmp_path / 'a.pth'))
+
+
+def test_a_detector_is_no_detrpose(dfine):
+    """What converts official DETRPose files names the other program."""
+    with pytest.raises(ValueError, match='D-FINE .* by dfine_to_mmpose.py'):
+        from_official(load_official(str(dfine)))

@@ -133,6 +133,14 @@ def test_released_noise_is_not_what_it_says():
         add_noise(part, targets._replace(boxes=None), 1)
 
 
+def test_replaced_labels_have_an_embedding():
+    """Any number of them; the last is for padding."""
+    part = make_part(5, 'ReleasedDenoisingQueries', num_labels=4)
+    targets = make_targets([4], 5)._replace(boxes=torch.rand(1, 4, 4))
+    labels, _ = part.add_noise(targets, (1, 50, 2, 4))
+    assert set(labels.unique().tolist()) == {0, 1, 2}
+
+
 def test_band_out_of_range():
     with pytest.raises(ValueError, match='OKS from 0.5 to 1.2'):
         make_part(5, positive=(0.5, 1.2))

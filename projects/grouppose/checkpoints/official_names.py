@@ -248,11 +248,19 @@ def detrpose_constants(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
         dict[str, Tensor]: Anchors of all tokens as logits (1, S, 2), whether
         they are not usable (1, S, 1), and the wavelengths of the sine
         embedding (C / 2, ).
+
+    Raises:
+        ValueError: If they are weights of something else.
     """
+    source = 'transformer.instance_embedding.weight'
+    if source not in weights:
+        raise ValueError(
+            f'{source} is missing: this is not a checkpoint of DETRPose. That '
+            'of a D-FINE detector is converted by dfine_to_mmpose.py.')
     levels = sum(
         name.startswith('encoder.input_proj.')
         and name.endswith('.conv.weight') for name in weights)
-    width = weights['transformer.instance_embedding.weight'].shape[1]
+    width = weights[source].shape[1]
     centers = []
     for level in range(levels):
         cells = DETRPOSE_SIDE // 32 * 2**(levels - 1 - level)

@@ -180,7 +180,7 @@ class ReleasedDenoisingQueries(OKSDenoisingQueries):
     - the center is that of a box whose center and size are taken for its
       corners, and carries no noise; keypoints that are not labeled start in
       the corner (0, 0)
-    - a quarter of the labels are replaced by any of 80 classes
+    - a quarter of the labels are replaced by any of ``num_labels`` - 1
     - empty slots count as negative queries
 
     Args:
@@ -211,7 +211,9 @@ class ReleasedDenoisingQueries(OKSDenoisingQueries):
                                          alpha)
         labels = targets.labels[:, None, None].expand(shape)
         replaced = torch.rand(shape, device=device) < 0.25
-        others = torch.randint(0, 80, shape, device=device)
+        # All but the last, which the official program keeps for padding.
+        others = torch.randint(
+            0, self.label_embedding.num_embeddings - 1, shape, device=device)
         return torch.where(replaced, others, labels), references
 
 
