@@ -73,7 +73,8 @@ def test_one_more_output():
     model.head.decoder.size_embed = torch.nn.Linear(32, 1)
     feats = model.extract_feat(torch.zeros(1, 3, 64, 64))
     outputs = model.head.train()(feats)
-    assert {name for name, values in outputs.items()
+    assert {name
+            for name, values in outputs.items()
             if 'sizes' in values} == {'d0', 'd1', 'last'}
 
 
