@@ -93,7 +93,9 @@ def test_inference(name):
             outputs[ours]['logits'],
             golden[f'{official}_logits'],
             rtol=0,
-            atol=5e-4)
+            # Computed in float64, they are off by 1.2e-4 (L): the golden
+            # numbers are rounded.
+            atol=3e-4)
     np.testing.assert_allclose(
         last['corners'][:, :4], golden['corners_last_4'], rtol=0, atol=1e-3)
     torch.testing.assert_close(last['keypoints'], outputs['last']['keypoints'])
@@ -105,7 +107,7 @@ def test_inference(name):
             pred.keypoints,
             expected.reshape(len(expected), -1, 3)[..., :2],
             rtol=0,
-            atol=0.06)
+            atol=0.05)
         np.testing.assert_allclose(
             pred.bbox_scores,
             golden[f'result{i}_scores'][people],
@@ -203,7 +205,7 @@ def test_training_outputs(step):
             outputs[ours]['logits'].detach(),
             golden[f'{official}_logits'],
             rtol=0,
-            atol=5e-4)
+            atol=1e-4)
 
 
 def test_losses(step):
