@@ -102,18 +102,18 @@ def test_non_finite_predictions_are_assigned(value):
 
 def test_a_user_adds_a_cost():
 
-    class CenterCost:
+    class OwnCost:
         """Distance of the mean keypoints."""
 
         def __call__(self, logits, keypoints, targets):
             pred = keypoints.mean(-2)[:, :, :, None]
             return (pred - targets.keypoints.mean(-2)[:, None]).norm(dim=-1)
 
-    TASK_UTILS.register_module(module=CenterCost, force=True)
+    TASK_UTILS.register_module(module=OwnCost, force=True)
     targets = make_targets([3])
     logits, keypoints = make_predictions(1, 1, 5)
     keypoints[0, 0, [4, 0, 2]] = targets.keypoints[0]
-    matcher = KeypointQueryMatcher([dict(type='CenterCost')])
+    matcher = KeypointQueryMatcher([dict(type='OwnCost')])
     matches = matcher(as_set(logits, keypoints), targets)
     assert matches.queries.tolist() == [[0, 2, 4]]
     assert matches.people.tolist() == [[1, 2, 0]]

@@ -5,7 +5,7 @@ version that came with `D-FINE <https://arxiv.org/abs/2410.13842>`_.
 """
 from collections import OrderedDict
 from functools import partial
-from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -246,8 +246,9 @@ class ConvRelu(nn.Sequential):
         """
         lab = getattr(self, 'lab', None)
         if isinstance(lab, LearnableAffine) and lab.scale > 0:
-            self.bn.weight *= lab.scale
-            self.bn.bias *= lab.scale
+            norm: Any = self.bn
+            norm.weight *= lab.scale
+            norm.bias *= lab.scale
             self.lab = Shift(lab.bias)
 
 
@@ -270,6 +271,8 @@ class Shift(nn.Module):
     Args:
         bias (Tensor): (1, ).
     """
+
+    bias: Tensor
 
     def __init__(self, bias: Tensor):
         super().__init__()

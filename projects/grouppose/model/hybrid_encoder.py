@@ -131,13 +131,14 @@ class DFineHybridEncoder(BaseModule):
             test_cfg (dict, optional): Not used; MMPose gives it.
         """
         for index, block in enumerate(self.fpn_blocks):
+            block = cast(RepNCSPELAN4, block)
             block.switch_to_deploy()
             # All maps but the coarsest enter one block each, coarse to fine.
             level = len(self.fpn_blocks) - 1 - index
-            projection = self.input_proj[level]
-            if isinstance(projection, nn.Sequential) and \
+            projection: Any = self.input_proj[level]
+            if not isinstance(projection, nn.Identity) and \
                     projection.conv.in_channels <= self.embed_dims:
-                block.split.merge(projection)
+                cast(SplitConv, block.split).merge(projection)
                 self.input_proj[level] = nn.Identity()
 
     def _attend(self, maps: Tensor) -> Tensor:
@@ -256,7 +257,7 @@ class SplitConv(nn.Module):
 
     def __init__(self, layer: nn.Sequential):
         super().__init__()
-        weight, bias = fold(layer.conv, layer.norm)
+        weight, bias = fold(cast(nn.Conv2d, layer.conv), layer.norm)
         half = weight.shape[1] // 2
         self.first = nn.Conv2d(half, len(weight), 1, bias=False)
         self.second = nn.Conv2d(half, len(weight), 1)
@@ -270,9 +271,10 @@ class SplitConv(nn.Module):
         Args:
             projection (nn.Sequential): From :func:`conv_silu`, not activated.
         """
-        inner, shift = fold(projection.conv, projection.norm)
+        inner, shift = fold(cast(nn.Conv2d, projection.conv), projection.norm)
         weight = self.second.weight.flatten(1)
-        self.second.bias = nn.Parameter(self.second.bias + weight @ shift)
+        bias = cast(Tensor, self.second.bias)
+        self.second.bias = nn.Parameter(bias + weight @ shift)
         self.second.weight = nn.Parameter(
             (weight @ inner.flatten(1))[..., None, None])
 
