@@ -12,9 +12,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python="$(bash tools/install.sh --dev)"
 
-# Small tensors gain nothing from many threads.
+# A process per core, each with a thread: small tensors gain nothing from more.
 cores="$("$python" -c 'import os; print(min(4, os.cpu_count() or 1))')"
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$cores}"
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 
 folders=()
 for folder in projects configs tools benchmarks tests; do
@@ -42,5 +42,5 @@ echo '== mkdocs'
 "$python" -m mkdocs build --strict
 
 echo '== pytest'
-"$python" -m pytest --cov=projects/grouppose --cov=tools \
-    --cov=benchmarks --cov-report=term "$@"
+"$python" -m pytest --numprocesses="$cores" --dist=loadfile \
+    --cov=projects/grouppose --cov=tools --cov=benchmarks --cov-report=term "$@"
