@@ -14,6 +14,8 @@ pytest.importorskip('onnxruntime')
 
 from projects.grouppose.deployment import onnx_file  # noqa: E402
 from projects.grouppose.deployment import comparison, export  # noqa: E402
+from projects.grouppose.deployment.exported_head import \
+    ExportedHead  # noqa: E402
 from projects.grouppose.synthetic import draw_image  # noqa: E402
 
 
@@ -129,7 +131,6 @@ def test_evaluation_of_the_file(config, exported, tmp_path):
 
 
 def test_files_that_are_no_graphs(tmp_path):
-    from projects.grouppose.deployment.exported_head import ExportedHead
     path = tmp_path / 'text.onnx'
     path.write_text('no graph')
     codec = dict(type='OKSKeypointCodec', sigmas=[0.1])

@@ -28,10 +28,8 @@ def build_small_detrpose(num_keypoints=5, **decoder):
         positional_encoding=None,
         query_selection=dict(type='LearnedContentSelection'),
         decoder=dict(
+            dict(type='DETRPoseDecoder', num_layers=3, layer_cfg=LAYER),
             _delete_=True,
-            type='DETRPoseDecoder',
-            num_layers=3,
-            layer_cfg=LAYER,
             **decoder),
         training_queries=dict(denoising=dict(type='OKSDenoisingQueries')),
         criterion=dict(
@@ -68,9 +66,7 @@ class SizeDecoder(DETRPoseDecoder):
 
 def test_one_more_output():
     """In the sets of all layers, as in those of Group Pose."""
-    model = build_small_detrpose()
-    model.head.decoder.__class__ = SizeDecoder
-    model.head.decoder.size_embed = torch.nn.Linear(32, 1)
+    model = build_small_detrpose(type='SizeDecoder')
     feats = model.extract_feat(torch.zeros(1, 3, 64, 64))
     outputs = model.head.train()(feats)
     assert {name

@@ -138,7 +138,7 @@ class DFineHybridEncoder(BaseModule):
             projection: Any = self.input_proj[level]
             if not isinstance(projection, nn.Identity) and \
                     projection.conv.in_channels <= self.embed_dims:
-                cast(SplitConv, block.split).merge(projection)
+                cast(SplitConv, block.cv1).merge(projection)
                 self.input_proj[level] = nn.Identity()
 
     def _attend(self, maps: Tensor) -> Tensor:
@@ -214,7 +214,6 @@ class RepNCSPELAN4(nn.Module):
             RepCSP(conv, block_channels, block_channels, num_blocks),
             conv(block_channels, block_channels, 3))
         self.cv4 = conv(2 * embed_dims + 2 * block_channels, embed_dims, 1)
-        self.split: Optional[SplitConv] = None
 
     @torch.no_grad()
     def switch_to_deploy(self, test_cfg: Optional[dict] = None) -> None:
@@ -223,9 +222,8 @@ class RepNCSPELAN4(nn.Module):
         Args:
             test_cfg (dict, optional): Not used; MMPose gives it.
         """
-        if self.split is None:
-            self.split = SplitConv(cast(nn.Sequential, self.cv1))
-            self.cv1 = nn.Identity()
+        if isinstance(self.cv1, nn.Sequential):
+            self.cv1 = SplitConv(self.cv1)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Fuse two maps.
@@ -237,8 +235,8 @@ class RepNCSPELAN4(nn.Module):
         Returns:
             Tensor: (B, C, H, W).
         """
-        if self.split is not None:
-            joined = self.split(first, second)
+        if isinstance(self.cv1, SplitConv):
+            joined = self.cv1(first, second)
         else:
             joined = self.cv1(torch.cat([enlarge(first, second), second], 1))
         outs = [*joined.chunk(2, 1)]

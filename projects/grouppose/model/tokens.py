@@ -68,18 +68,20 @@ class Tokens:
                 self.features.shape[:2],
                 dtype=torch.bool,
                 device=self.features.device)
-        parts = mask.split([height * width for height, width in self.shapes],
-                           1)
         return [
             part.unflatten(1, shape)
-            for part, shape in zip(parts, self.shapes)
+            for part, shape in zip(self._by_level(mask), self.shapes)
         ]
 
     def map_of(self, level: int) -> Tensor:
         """Features of a level as a map, (B, C, H, W)."""
-        sizes = [height * width for height, width in self.shapes]
-        rows = self.features.split(sizes, 1)[level]
+        rows = self._by_level(self.features)[level]
         return rows.transpose(1, 2).unflatten(2, self.shapes[level])
+
+    def _by_level(self, values: Tensor) -> Tuple[Tensor, ...]:
+        """The values (B, S, ...) of the tokens of each level."""
+        return values.split([height * width for height, width in self.shapes],
+                            1)
 
     def with_features(self, features: Tensor) -> 'Tokens':
         """Copy with other features, (B, S, C)."""
