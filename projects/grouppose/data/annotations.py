@@ -246,8 +246,9 @@ def _check_categories(content: dict, people: List[dict], ann_file: str,
         'evaluation would score none of the others. If they are all of one '
         'kind, rewrite `category_id` in annotations and `id` in categories to '
         '1. If these are several categories with the same keypoints '
-        'that need not be told apart, set class_agnostic=True of PoseImageDataset and '
-        "type='ClassAgnosticCocoMetric' of the evaluators.")
+        'that need not be told apart, set class_agnostic=True of '
+        "PoseImageDataset and type='ClassAgnosticCocoMetric' of the "
+        'evaluators.')
 
 
 def _find_image_problem(image: dict, for_training: bool) -> str:

@@ -70,8 +70,8 @@ class RunImagesMixin(CocoMetric):
             if stand_in_for_box(ann, (1, 1)):
                 raise ValueError(
                     f'{type(self).__name__}: {self.coco.anno_file[0]}: '
-                    f'annotation {ann.get("id")}: no usable `bbox`, and its one '
-                    'point gives none without `width` and `height` of the '
+                    f'annotation {ann.get("id")}: no usable `bbox`, and its '
+                    'one point gives none without `width` and `height` of the '
                     'image. Add these or the box.')
         self.coco.createIndex()
 
