@@ -115,7 +115,7 @@ class Split:
     @property
     def people(self) -> List[int]:
         """list[int]: Number of labeled people per image that has any."""
-        labeled = self.file.image_ids[self.file.labeled.any(1)]
+        labeled = self.file.labeled_images
         return np.unique(labeled, return_counts=True)[1].tolist()
 
 
