@@ -11,11 +11,12 @@ from mmengine.config import Config
 from mmpose.registry import DATASETS, METRICS, MODELS
 from PIL import Image
 
+from projects.grouppose.data import PoseRandomFlip
 from projects.grouppose.data.metainfo import load_metainfo
 from projects.grouppose.describe import describe
 from projects.grouppose.describe.coco_file import KeypointFile
 from projects.grouppose.describe.names import pair_sides
-from projects.grouppose.describe.sigmas import estimate_sigmas
+from projects.grouppose.describe.sigmas import KnownDataset, estimate_sigmas
 from tests.helpers.tool_runs import TOOLS, load_tool
 
 SAMPLES = Path(__file__).resolve().parents[3] / 'shared/data'
@@ -144,10 +145,10 @@ def rename(*names, **changes):
     (first(keypoints=[0] * 15, num_keypoints=0), 'note', 'without a labeled'),
     (first(num_keypoints=0), 'warning', '`num_keypoints` is 0, but'),
     (first(num_keypoints=3), 'note', '`num_keypoints` is not the number'),
-    (first(bbox=[20, 20, 0, 50]), 'warning', 'Empty boxes'),
+    (first(bbox=[20, 20, 0, 50]), 'note', 'No usable `bbox`: 1 annot'),
     (first(bbox=[300, 20, 50, 50]), 'warning', 'Boxes outside their image'),
     (first(bbox=[20, 20, 250, 50]), 'note', 'Boxes that reach beyond'),
-    (first(bbox=[120, 20, 50, 50]), 'warning', 'Boxes that most keypoints'),
+    (first(bbox=[120, 20, 50, 50]), 'warning', 'Boxes that most of their'),
     (each('bbox', corners), 'warning', 'corners x1, y1, x2, y2'),
     (each('area', lambda a: a['bbox'][2] * a['bbox'][3]), 'note',
      'Areas are those of the boxes'),
@@ -226,7 +227,19 @@ def test_image_files(write, tmp_path):
     (['front_left_paw', 'right_front_paw', 'left_back_paw', 'paw_back_right'
       ], [(0, 1)], [2, 3]),
     (['left_hand_1', 'right_hand_1', 'left_hand_2'], [(0, 1)], [2]),
-    (['ear', 'rib', 'lip', 'upright', 'l', 'r'], [], []),
+    (['ear', 'rib', 'lip', 'upright', 'rear', 'L1', 'L2'], [], []),
+    (['left', 'right'], [(0, 1)], []),
+    (['forelegL1', 'forelegR1', 'forelegL2', 'forelegR2'], [(0, 1),
+                                                            (2, 3)], []),
+    (['fl1', 'fr1', 'bl1', 'br1'], [(0, 1), (2, 3)], []),
+    (['FL_paw', 'FR_paw', 'HL_paw'], [(0, 1)], [2]),
+    (['Lwrist', 'Rwrist', 'lAnkle', 'R-ankle', 'Lelbow'], [(0, 1),
+                                                           (2, 3)], [4]),
+    (['forelegL1', 'forelegR2', 'wingL'], [], [0, 1, 2]),
+    (['ul', 'ur', 'll', 'lr'], [(0, 1), (2, 3)], []),
+    (['left_eye_left_corner', 'right_eye_right_corner'], [(0, 1)], []),
+    (['left_eye', 'leye', 'right_eye'], [], [0, 1, 2]),
+    (['Face_1', 'Face_2', 'Face_3'], [], []),
 ])
 def test_sides(names, pairs, alone):
     partners = {i: j for pair in pairs for i, j in (pair, pair[::-1])}
@@ -251,18 +264,60 @@ def test_metainfo(write, tmp_path):
     assert '| tailL | tailR | 100% | 0.079 | default |' in result.report
 
 
-def test_points_of_faces_are_paired_as_in_wholebody(write, tmp_path):
-    """Their names say no side."""
+def name_points(count, pattern):
+    """A file with many keypoints, of which only a number tells the names."""
     content = make_content()
-    content['categories'][0]['keypoints'] = [f'face-{i}' for i in range(5)]
-    content['annotations'] = [
-        dict(ann, keypoints=ann['keypoints'] + [60, 60, 2] * 12)
-        for ann in content['annotations']
-    ]
-    content['categories'][0]['keypoints'] = [f'face-{i}' for i in range(17)]
+    for ann in content['annotations']:
+        ann['keypoints'] = (ann['keypoints'] + [60, 60, 2] * count)[:3 * count]
+    content['categories'][0].update(
+        keypoints=[pattern.format(i) for i in range(count)], skeleton=[])
+    return content
+
+
+@pytest.mark.parametrize('pattern', ['Face_{}', 'face-{}', 'kpt{}'])
+def test_numbers_alone_pair_nothing(write, tmp_path, pattern):
+    """WholeBody's face-0 is opposite of face-16, other faces are numbered in
+    other ways."""
+    result = describe(write(name_points(68, pattern)), tmp_path / 'out')
+    assert all(f'| {pattern.format(i)} |  |' in result.report
+               for i in range(68))
+    assert 'Left and right are not known: only a number' in result.report
+    assert 'PoseRandomFlip=dict(prob=0.0)' in result.files['config.py']
+
+
+def test_points_of_wholebody_are_paired(write, tmp_path):
+    """Where all of its keypoints are there, the numbers are its own."""
+    known = KnownDataset.load('coco_wholebody').metainfo
+    names = list(known['keypoint_id2name'].values())
+    content = name_points(133, '{}')
+    content['categories'][0]['keypoints'] = names
     result = describe(write(content), tmp_path / 'out')
     assert '| face-0 | face-16 |' in result.report
     assert '| face-8 |  |' in result.report
+    assert 'PoseRandomFlip' not in result.files['config.py']
+
+
+@pytest.mark.parametrize('names, mirrored', [
+    (NAMES, True),
+    (['a', 'left_x', 'right_x', 'tail1', 'tail2'], True),
+    (['nose', 'left_x', 'right_x', 'left_y', 'b'], False),
+    (list('abcde'), False),
+    (['nose', 'neck', 'tail1', 'tail2', 'tail3'], True),
+    (['left_x', 'right_x', 'p1', 'p2', 'p3'], False),
+])
+def test_mirroring_is_off_where_pairs_are_unknown(write, tmp_path, names,
+                                                  mirrored):
+    content = make_content()
+    content['categories'][0]['keypoints'] = names
+    result = describe(write(content), tmp_path / 'out')
+    config = load(result, tmp_path / 'out')
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    flip, = [
+        step for step in dataset.pipeline.transforms
+        if isinstance(step, PoseRandomFlip)
+    ]
+    assert flip.prob == (0.5 if mirrored else 0)
+    assert ('# No mirroring: ' in result.files['config.py']) != mirrored
 
 
 @pytest.mark.parametrize('in_one_file', [False, True])

@@ -15,6 +15,7 @@ from projects.grouppose.inference import load_model
 from tests.helpers.models import build_small_model
 
 WIDTH, HEIGHT = 60, 50
+NULL = object()
 PIPELINE = [
     dict(type='LoadPoseImage'),
     dict(type='PoseInstanceFilter'),
@@ -55,7 +56,8 @@ def answer(act: Callable, expected):
 
 
 def person(ann_id: int = 1, **changes) -> dict:
-    """An annotation of image 1; fields that are None are missing."""
+    """An annotation of image 1; fields that are None are missing, those that
+    are NULL say null."""
     ann = dict(
         id=ann_id,
         image_id=1,
@@ -66,7 +68,10 @@ def person(ann_id: int = 1, **changes) -> dict:
         keypoints=[10, 20, 2] * 17,
         num_keypoints=17)
     ann.update(changes)
-    return {key: value for key, value in ann.items() if value is not None}
+    return {
+        key: None if value is NULL else value
+        for key, value in ann.items() if value is not None
+    }
 
 
 def image_entry(image_id: int = 1, **changes) -> dict:

@@ -3,7 +3,7 @@ in it.
 
 Writes into OUT: metainfo.py, MMPose's description of the keypoints; config.py,
 to train and evaluate with; report.md, what looks wrong; and train.json and
-val.json where the given files are divided or filtered.
+val.json where the given files are divided, filtered or brought to COCO's form.
 """
 import argparse
 import sys
@@ -29,9 +29,7 @@ def parse_args(argv=None) -> argparse.Namespace:
         required=True,
         help='folder to write to; its name becomes that of the data set')
     parser.add_argument(
-        '--images',
-        help='folder of the images, to look at their sizes, too (default: '
-        'that of ann_file, not looked at)')
+        '--images', help='folder of the images (default: that of ann_file)')
     parser.add_argument(
         '--val-ann',
         help='annotations to evaluate on (default: a part of ann_file)')
@@ -52,6 +50,10 @@ def parse_args(argv=None) -> argparse.Namespace:
         '--category',
         metavar='NAME',
         help='keep the annotations of this category only')
+    parser.add_argument(
+        '--skip-missing',
+        action='store_true',
+        help='leave out images that have no file, instead of refusing them')
     parser.add_argument(
         '--redundant',
         metavar='JSON',

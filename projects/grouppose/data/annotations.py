@@ -1,13 +1,14 @@
 """Reading a COCO-format annotation file, and refusing with one message what
 would crash later or silently mistrain."""
 import logging
-import math
-from typing import List, Optional, Tuple
+from collections import Counter
+from typing import List
 
 import numpy as np
 from mmengine.fileio import load
 from mmengine.logging import print_log
 
+from .instances import count_labeled, find_numbers, is_number
 from .loading import is_unicode
 
 # Lists of x, y and visibility; those after the first are COCO-WholeBody's.
@@ -15,6 +16,7 @@ KEYPOINT_FIELDS = ('keypoints', 'foot_kpts', 'face_kpts', 'lefthand_kpts',
                    'righthand_kpts')
 CATEGORY_ID = 1  # with which the metric writes all detections
 LARGEST = 1e6  # pixels from the corner; no image reaches that far
+PERSON_NAMES = ('person', 'people', 'human', 'pedestrian')
 
 
 def read_annotations(ann_file: str, for_training: bool = True) -> dict:
@@ -124,18 +126,15 @@ def log_doubts(content: dict, ann_file: str, for_training: bool) -> None:
         ann_file (str): The file, for messages.
         for_training (bool): For training rather than evaluation.
     """
-    people = [
-        ann for ann in content['annotations']
-        if 'keypoints' in ann and ann['num_keypoints'] and not ann['iscrowd']
-    ]
     if for_training:
-        doubtful = [ann['id'] for ann in people if min(ann['bbox'][2:]) <= 0]
-        message = ('an empty or negative `bbox`. Training leaves these people '
-                   'out; give them the box around the person.')
-    else:
-        doubtful = [ann['id'] for ann in people if ann.get('area', 0) <= 0]
-        message = ('no positive `area`. The metric needs use_area=False (it '
-                   'then takes 0.53 of the box), or add the areas.')
+        return
+    doubtful = [
+        ann['id'] for ann in content['annotations']
+        if 'keypoints' in ann and ann['num_keypoints'] and not ann['iscrowd']
+        and ann.get('area', 0) <= 0
+    ]
+    message = ('no positive `area`. The metric needs use_area=False (it '
+               'then takes 0.53 of the box), or add the areas.')
     if doubtful:
         print_log(
             f'{ann_file}: {len(doubtful)} annotations, the first of them '
@@ -156,7 +155,7 @@ def complete_annotations(content: dict, class_agnostic: bool = False) -> None:
     for ann in content['annotations']:
         if 'keypoints' not in ann:
             continue
-        labeled = _count_labeled(ann)
+        labeled = count_labeled(ann)
         if 'num_keypoints' not in ann or not labeled:
             ann['num_keypoints'] = labeled
         ann.setdefault('iscrowd', 0)
@@ -166,31 +165,59 @@ def complete_annotations(content: dict, class_agnostic: bool = False) -> None:
         merge_categories(content)
 
 
-def reason_to_leave_out(ann: dict, num_keypoints: int,
-                        size: Tuple[float, float]) -> str:
-    """Why nobody is trained on an annotation.
+def name_objects(content: dict) -> str:
+    """What to call the annotated objects in messages: 'people' or 'objects'.
 
     Args:
-        ann (dict): Annotation of a person, with ``bbox``.
-        num_keypoints (int): How many keypoints are labeled.
-        size (tuple[float]): Width and height of the image.
+        content (dict): Of an annotation file.
 
     Returns:
-        str: What such annotations are, in the plural, or '' if this one is
-        trained on.
+        str: 'people' if all annotations are of a category of that name.
     """
-    if ann.get('iscrowd', 0):
-        return 'crowd regions'
-    if num_keypoints <= 0:
-        return 'people without a labeled keypoint'
-    sides = ann['bbox'][2:]
-    if min(sides) <= 0:
-        return 'people with an empty or negative `bbox`'
-    if any(
-            min(start + side, end) <= max(start, 0)
-            for start, side, end in zip(ann['bbox'], sides, size)):
-        return 'people with a `bbox` outside of the image'
-    return ''
+    used = {repr(ann.get('category_id')) for ann in content['annotations']}
+    names = {
+        str(category.get('name', '')).lower()
+        for category in content['categories']
+        if not used or repr(category.get('id')) in used
+    }
+    return 'people' if names and names <= {*PERSON_NAMES} else 'objects'
+
+
+def explain_nothing(content: dict) -> str:
+    """What a file without keypoint annotations holds, and why that is not
+    enough.
+
+    Args:
+        content (dict): Of the file.
+
+    Returns:
+        str: One or more sentences.
+    """
+    annotations = content['annotations']
+    names = [str(entry.get('name')) for entry in content['categories']]
+    shown = ', '.join(names[:3]) + ', ...' * (len(names) > 3)
+    held = (f'The file has {_count(content["images"], "image")}, '
+            f'{_count(annotations, "annotation")}')
+    if names:
+        noun = 'category' if len(names) == 1 else 'categories'
+        held += f' and {len(names)} {noun} ({shown})'
+    fields = Counter(
+        field for ann in annotations for field in ('bbox', 'segmentation')
+        if ann.get(field))
+    if fields:
+        held += '. What is annotated is ' + ' and '.join(
+            f'`{field}` ({count})' for field, count in fields.items())
+    named = any(entry.get('keypoints') for entry in content['categories'])
+    reason = ('' if named else ' No category lists names of `keypoints`, so '
+              'the labels are no skeletons: points, boxes and outlines that '
+              'are labels of their own are not exported as keypoints.')
+    return (f'{held}.{reason} Draw each object as one skeleton with all its '
+            'keypoints (in CVAT a label of the type skeleton, exported as '
+            '"COCO Keypoints 1.0"), or give a file with keypoint annotations.')
+
+
+def _count(entries: list, unit: str) -> str:
+    return f'{len(entries) or "no"} {unit}' + 's' * (len(entries) != 1)
 
 
 def merge_categories(content: dict) -> None:
@@ -213,14 +240,15 @@ def _check_categories(content: dict, people: List[dict], ann_file: str,
                       (for_training or CATEGORY_ID in known)):
         return
     raise ValueError(
-        f'{ann_file}: people must have `category_id` 1, found '
-        f'{sorted(labels)} in `annotations` and {known} in `categories`. '
-        'Detections are written with category 1, so the evaluation would '
-        'score none of the others. If these are people, rewrite '
-        '`category_id` in annotations and `id` in categories to 1. If these '
-        'are several categories with the same keypoints, which need not be '
-        'told apart, set class_agnostic=True of PoseImageDataset and '
-        "type='ClassAgnosticCocoMetric' of the evaluators.")
+        f'{ann_file}: {name_objects(content)} must have `category_id` 1, '
+        f'found {sorted(labels)} in `annotations` and {known} in '
+        '`categories`. Detections are written with category 1, so the '
+        'evaluation would score none of the others. If they are all of one '
+        'kind, rewrite `category_id` in annotations and `id` in categories to '
+        '1. If these are several categories with the same keypoints '
+        'that need not be told apart, set class_agnostic=True of '
+        "PoseImageDataset and type='ClassAgnosticCocoMetric' of the "
+        'evaluators.')
 
 
 def _find_image_problem(image: dict, for_training: bool) -> str:
@@ -231,9 +259,11 @@ def _find_image_problem(image: dict, for_training: bool) -> str:
     if '\0' in name or not is_unicode(name):
         return f'`file_name` {name!r} cannot be the name of a file.'
     for field in ('width', 'height'):
-        if _number(image.get(field)) is None or image[field] <= 0:
+        if not is_number(image.get(field)) or image[field] <= 0:
             return (f'`{field}` must be a positive number of pixels, got '
-                    f'{image.get(field)!r}.')
+                    f'{image.get(field)!r}. Where both are missing, they are '
+                    'taken from the image file, but it was not found or is '
+                    'not readable.')
     return ''
 
 
@@ -241,21 +271,21 @@ def _find_person_problem(ann: dict, for_training: bool) -> str:
     """What is wrong with an annotation, '' if nothing."""
     for field in ('image_id', 'category_id'):
         if not isinstance(ann.get(field), int):
-            return f'`{field}` must be an integer, got {ann.get(field)}.'
+            return (
+                f'`{field}` must be an integer that is the `id` of an entry, '
+                f'got {ann.get(field)!r}.')
     if 'keypoints' not in ann:
         # Training passes over it, the metric crashes.
         return '' if for_training else 'no `keypoints`.'
-    if 'bbox' not in ann:
-        return 'no `bbox`.'
-
     for field in ('bbox', ) + KEYPOINT_FIELDS:
         if field not in ann:
             continue
         if not isinstance(ann[field], list):
             return f'`{field}` must be a list, got {ann[field]}.'
-        values = _numbers(ann[field])
+        values = find_numbers(ann[field])
         if values is None:
-            return f'`{field}` holds a value that is not a finite number.'
+            return (f'`{field}` holds a value that is not a finite number: '
+                    f'{_find_odd(ann[field])}.')
         if np.abs(values, dtype=float).max(initial=0) > LARGEST:
             return (f'`{field}` holds a value beyond {LARGEST:g}. It must be '
                     'in pixels of the image.')
@@ -264,54 +294,39 @@ def _find_person_problem(ann: dict, for_training: bool) -> str:
                 return f'`bbox` must be x, y, width, height, got {ann[field]}.'
         elif len(values) % 3:
             return (f'`{field}` must hold x, y and visibility of every '
-                    f'keypoint, got {len(values)} numbers.')
+                    f'keypoint, got {len(values)} numbers. If they are pairs '
+                    'of x and y, name all keypoints in `categories`, or add '
+                    'the visibility (2: visible, 0: not labeled).')
         elif (values[2::3] < 0).any():
             # Some data sets have other positive values than COCO's 1 and 2.
             return (f'`{field}` has a visibility of {values[2::3].min():g}. '
                     'It must be 0 (not labeled), 1 (labeled, not visible) or '
                     '2 (visible).')
-    if 'num_keypoints' in ann and (_number(ann['num_keypoints']) is None
+    if 'bbox' not in ann:
+        return ('no `bbox`, and the keypoints give none without `width` and '
+                '`height` of the image. Add these or the box.')
+    if 'num_keypoints' in ann and (not is_number(ann['num_keypoints'])
                                    or ann['num_keypoints'] < 0):
         return ('`num_keypoints` must be the number of labeled keypoints, got '
                 f'{ann["num_keypoints"]}.')
     if ann.get('iscrowd', 0) not in (0, 1):
         return f'`iscrowd` must be 0 or 1, got {ann["iscrowd"]!r}.'
     if 'area' in ann:
-        if _number(ann['area']) is None or ann['area'] > LARGEST**2:
+        if not is_number(ann['area']) or ann['area'] > LARGEST**2:
             return ('`area` must be a number of square pixels, got '
                     f'{ann["area"]}: it is not finite or larger than any '
                     'image.')
         # Nobody trains on crowds, unlabeled people and empty boxes.
         if for_training and ann['area'] <= 0 and not ann.get('iscrowd') \
-                and min(ann['bbox'][2:]) > 0 and _count_labeled(ann):
+                and min(ann['bbox'][2:]) > 0 and count_labeled(ann):
             return (f'`area` must be positive, got {ann["area"]}: distances '
                     'are divided by it. Without the field, the area of the '
                     'box is used.')
     return ''
 
 
-def _count_labeled(ann: dict) -> int:
-    """Number of keypoints of an annotation with a positive visibility."""
-    return sum(visibility > 0 for visibility in ann['keypoints'][2::3])
-
-
-def _number(value) -> Optional[float]:
-    """A finite number, or None if it is none."""
-    try:
-        finite = isinstance(value, (int, float)) and math.isfinite(value)
-    except OverflowError:  # an integer that no float can hold
-        finite = False
-    return value if finite else None
-
-
-def _numbers(values: list) -> Optional[np.ndarray]:
-    """A list of finite numbers (n, ), or None if something else is in it."""
-    try:
-        array = np.array(values)
-    except ValueError:  # lists of different lengths
-        return None
-    # An empty list has a float type.
-    if array.ndim != 1 or array.dtype.kind not in 'iuf' or \
-            not np.isfinite(array).all():
-        return None
-    return array
+def _find_odd(values: list) -> str:
+    """The first value that is not a finite number, shortened."""
+    odd = next((v for v in values if not is_number(v)), None)
+    text = 'a list for each keypoint' if isinstance(odd, list) else repr(odd)
+    return text if len(text) < 40 else text[:36] + ' ...'

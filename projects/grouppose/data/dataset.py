@@ -14,19 +14,22 @@ from mmpose.datasets.datasets import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
 
 from .annotations import (CATEGORY_ID, check_annotations, complete_annotations,
-                          log_doubts, read_annotations, reason_to_leave_out)
+                          explain_nothing, log_doubts, name_objects)
+from .instances import reason_in_file
 from .metainfo import load_metainfo
+from .repairs import leave_out_missing, load_annotations
 
 
 @DATASETS.register_module()
 class PoseImageDataset:
     """A COCO-style data set with the images that Group Pose uses.
 
-    Annotation files are read once, checked and completed before the data
-    set makes anything of them. Images come in ascending order of their ids,
-    which decides which images share a batch in evaluation. For training,
-    images without a labeled keypoint are left out; a test set
-    (``test_mode=True``) keeps all images. The log says how many images and
+    Annotation files are read once, brought to COCO's form (see
+    :func:`load_annotations`), checked and completed before the data set makes
+    anything of them. Images come in ascending order of their ids, which
+    decides which images share a batch in evaluation. For training, images
+    without a labeled keypoint are left out; a test set (``test_mode=True``)
+    keeps all images. The log says what was changed, how many images and
     people are used, how many are not, and why.
 
     ``ann_file`` of the data set may be a list of files for training: their
@@ -48,6 +51,9 @@ class PoseImageDataset:
         keep_empty (bool): Train on images without anybody, too, where
             whatever the model finds is wrong. Images with people stay left
             out if none of them has a labeled keypoint. Defaults to False.
+        skip_missing (bool): Leave out images that have no file, with their
+            annotations; the log says how many. Defaults to False: the first
+            one that is needed is an error.
 
     Attributes:
         num_people (np.ndarray): How many people of each image can be trained
@@ -65,7 +71,8 @@ class PoseImageDataset:
                  metainfo: Optional[ConfigDict] = None,
                  pipeline: Optional[List[ConfigDict]] = None,
                  class_agnostic: bool = False,
-                 keep_empty: bool = False):
+                 keep_empty: bool = False,
+                 skip_missing: bool = False):
         # Files are read on full_init, by this class.
         lazy_init = dataset.get('lazy_init', False)
         if metainfo is not None:
@@ -90,6 +97,7 @@ class PoseImageDataset:
         ]
         self.class_agnostic = class_agnostic
         self.keep_empty = keep_empty
+        self.skip_missing = skip_missing
         self._fully_initialized = False
         if not lazy_init:
             self.full_init()
@@ -131,6 +139,7 @@ class PoseImageDataset:
         dataset = self.dataset
         chosen = []
         left_out: Counter[str] = Counter()
+        self._remarks: List[str] = []
         for ann_file in self.ann_files:
             chosen += self._choose_images(ann_file, left_out)
         if not dataset.test_mode:
@@ -157,12 +166,14 @@ class PoseImageDataset:
             ann_file (str): The file.
             left_out (Counter): Counts all other annotations, by the reason.
         """
-        infos, total, num_skipped = self._read_images(ann_file)
+        infos, total, skipped, objects = self._read_images(ann_file)
         infos.sort(key=lambda info: info['img_id'])
         chosen = []
         reasons: Counter[str] = Counter()
         for info in infos:
-            in_image = Counter(_reasons_to_leave_out(info))
+            in_image = Counter(
+                reason.format(objects)
+                for reason in _reasons_to_leave_out(info))
             count = in_image.pop('', 0)
             reasons.update(in_image)
             labeled = info.get('num_keypoints', [])
@@ -174,10 +185,12 @@ class PoseImageDataset:
         if self.dataset.test_mode:
             reasons = Counter()  # the metric decides on people
         else:
-            reasons['images without a labeled person'] = \
-                total - num_skipped - len(chosen)
-            message += f', with {sum(n for _, n in chosen)} people to train on'
-        reasons['images that `sample_interval` skips'] = num_skipped
+            one = 'person' if objects == 'people' else 'object'
+            reasons[f'images without a labeled {one}'] = \
+                total - sum(skipped.values()) - len(chosen)
+            message += f', with {sum(n for _, n in chosen)} {objects} to ' \
+                'train on'
+        reasons.update(skipped)
         listed = _list_counts(reasons)
         message += f'. Left out: {listed}.' if listed else '.'
         print_log(message, 'current')
@@ -190,20 +203,46 @@ class PoseImageDataset:
             return
         if self.keep_empty and chosen and not left_out:
             return  # of images without anybody, to be mixed with others
-        people = _list_counts(left_out) or 'no annotation has `keypoints`'
+        reasons = _list_counts(left_out)
+        if reasons:
+            reasons += ('. Each needs `keypoints` with a positive visibility '
+                        'and a place within the image. Correct the '
+                        'annotations, or check that `ann_file` names the '
+                        'right file.')
         raise ValueError(
-            f'{", ".join(self.ann_files)}: nobody can be trained on: {people}.'
-            ' A person needs `keypoints` with a positive visibility and a '
-            '`bbox` that has an area within the image. Correct the '
-            'annotations, or check that `ann_file` names the right file.')
+            f'{", ".join(self.ann_files)}: nothing can be trained '
+            f'on: {reasons or " ".join(self._remarks)}')
 
-    def _read_images(self, ann_file: str) -> Tuple[List[dict], int, int]:
+    def _read_images(
+            self,
+            ann_file: str) -> Tuple[List[dict], int, Dict[str, int], str]:
         """What the data set makes of an annotation file, by image; how many
-        images the file has, and how many `sample_interval` skips."""
+        images the file has, how many are passed over and why, and what to
+        call the objects."""
         dataset = self.dataset
-        content = read_annotations(ann_file, not dataset.test_mode)
+        folder = dataset.data_prefix['img']
+        content, repairs = load_annotations(ann_file, folder,
+                                            not dataset.test_mode)
+        for repair in repairs:
+            print_log(
+                f'{ann_file}: {repair.what}: {len(repair.examples)} '
+                f'{repair.unit}s. {repair.how}.', 'current')
+        total = len(content['images'])
+        skipped = {}
+        if self.skip_missing:
+            skipped['images without a file'] = leave_out_missing(
+                content, folder)
+            if total and not content['images']:
+                raise ValueError(
+                    f'{ann_file}: none of its {total} images has a file in '
+                    f'{folder}. Check `data_root` and `data_prefix` of the '
+                    'data set.')
         check_annotations(content, ann_file, not dataset.test_mode,
                           self.class_agnostic)
+        objects = name_objects(content)
+        if not any('keypoints' in ann for ann in content['annotations']):
+            self._remarks.append('no annotation has `keypoints`. '
+                                 f'{explain_nothing(content)}')
         complete_annotations(content, self.class_agnostic)
         log_doubts(content, ann_file, not dataset.test_mode)
         dataset._metainfo['CLASSES'] = content['categories']
@@ -216,8 +255,7 @@ class PoseImageDataset:
             dict(
                 image,
                 img_id=image['id'],
-                img_path=osp.join(dataset.data_prefix['img'],
-                                  image['file_name']))
+                img_path=osp.join(folder, image['file_name']))
             for image in content['images']
             if image['id'] % dataset.sample_interval == 0
         ]
@@ -242,8 +280,9 @@ class PoseImageDataset:
         }
         for info in infos:  # for LoadPoseImage to compare with the file
             info['stated_size'] = sizes[info['img_id']]
-        total = len(content['images'])
-        return infos, total, total - len(images)
+        skipped['images that `sample_interval` skips'] = \
+            len(content['images']) - len(images)
+        return infos, total, skipped, objects
 
     def _parse(self, ann: dict, image: dict, ann_file: str) -> dict:
         """What the data set makes of an annotation."""
@@ -304,11 +343,8 @@ class PoseImageDataset:
 
 def _reasons_to_leave_out(info: dict) -> List[str]:
     """For each annotation of an image, why nobody trains on it, or ''."""
-    size = info['stated_size']
-    # Width and height are swapped in CrowdPose's own files.
     return [
-        reason_to_leave_out(ann, labeled, size)
-        and reason_to_leave_out(ann, labeled, size[::-1])
+        reason_in_file(ann, labeled, info['stated_size'])
         for ann, labeled in zip(info['raw_ann_info'] or [],
                                 info.get('num_keypoints', []))
     ]

@@ -3,7 +3,7 @@ as an image viewer shows them anywhere else."""
 import io
 import struct
 import zlib
-from typing import Optional, Sequence
+from typing import Callable, Optional, Sequence, Tuple
 
 import cv2
 import mmcv
@@ -14,7 +14,8 @@ from mmpose.registry import TRANSFORMS
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 JPEG = b'\xff\xd8'  # what such files start with
-ORIENTATION = 0x0112  # EXIF tag; from 5 on, width and height trade places
+ORIENTATION = 0x0112  # EXIF tag
+SIDEWAYS = range(5, 9)  # its values with which width and height trade places
 # What Pillow raises for files that are broken in one way or another.
 BROKEN = (OSError, EOFError, IndexError, SyntaxError, TypeError, ValueError,
           struct.error, zlib.error, Image.DecompressionBombError)
@@ -118,21 +119,51 @@ class LoadPoseImage(LoadImage):
         """Refuse another version of the image than was annotated."""
         path, size = results['img_path'], results['img'].shape[1::-1]
         stated = results.get('stated_size', size)
-        if _alike(stated, size):
-            return
-        remedy = ('If the keypoints are in pixels of this file, correct '
-                  '`width` and `height`; otherwise put the image that was '
-                  'annotated in its place.')
-        if _alike(stated, size[::-1]):
-            if not _is_sideways(fileio.get(path, self.backend_args)):
-                return  # swapped by mistake, and not needed
-            remedy = ('It is turned by its EXIF orientation, which training '
-                      "does not follow. Save it upright, or set color_type="
-                      "'color' of LoadPoseImage.")
+        problem = compare_sizes(
+            stated, size, lambda: find_orientation(
+                fileio.get(path, self.backend_args)) in SIDEWAYS)
+        if problem in ('', 'swapped'):
+            return  # swapped by mistake, and not needed
+        remedy = SIZE_REMEDIES[problem]
+        if problem == 'turned' and self.color_type == 'color':
+            remedy = SIZE_REMEDIES['stored']
         raise ValueError(
             f'{path}: has {size[0]} x {size[1]} pixels, but `width` x '
             f'`height` in the annotation file are {stated[0]:g} x '
             f'{stated[1]:g}. {remedy}')
+
+
+# What to do about an image that is not the one that was annotated.
+SIZE_REMEDIES = dict(
+    other='If the keypoints are in pixels of this file, correct `width` and '
+    '`height`; otherwise put the image that was annotated in its place.',
+    turned='It is turned by its EXIF orientation, which training does not '
+    "follow. Save it upright, or set color_type='color' of LoadPoseImage.",
+    stored='It is turned by its EXIF orientation, but was annotated as it is '
+    "stored. Set color_type='color_ignore_orientation' of LoadPoseImage.")
+
+
+def compare_sizes(stated: Sequence[float], size: Sequence[int],
+                  is_sideways: Callable[[], bool]) -> str:
+    """Compare the size that an annotation file states with that of the image
+    that training sees.
+
+    Args:
+        stated (Sequence[float]): Width and height in the annotation file.
+        size (Sequence[int]): Those of the image.
+        is_sideways (Callable): Whether EXIF swaps the sides of the file;
+            asked only where it matters.
+
+    Returns:
+        str: '' if they are the same but for rounding; 'swapped' if width and
+        height are, which does no harm; 'turned' if so because the image is
+        turned by EXIF, and 'other', both of which training refuses.
+    """
+    if _alike(stated, size):
+        return ''
+    if not _alike(stated, size[::-1]):
+        return 'other'
+    return 'turned' if is_sideways() else 'swapped'
 
 
 def is_unicode(path: str) -> bool:
@@ -149,13 +180,41 @@ def _alike(size: Sequence[float], other: Sequence[float]) -> bool:
     return all(abs(a - b) <= 1 + 0.005 * b for a, b in zip(size, other))
 
 
-def _is_sideways(content: bytes) -> bool:
-    """Whether a viewer shows an image file with its sides swapped."""
+def find_orientation(content: bytes) -> int:
+    """EXIF orientation of an image file, 1 (upright) if there is none."""
     try:
         with Image.open(io.BytesIO(content)) as image:
-            return image.getexif().get(ORIENTATION, 1) >= 5
+            return image.getexif().get(ORIENTATION, 1)
     except BROKEN:  # OpenCV reads some files that Pillow does not
-        return False
+        return 1
+
+
+def read_header(path: str) -> Tuple[Tuple[int, int], int]:
+    """Read the size of an image without decoding it, if possible.
+
+    Args:
+        path (str): File or URL.
+
+    Returns:
+        tuple: Width and height as they are stored, and the EXIF orientation.
+
+    Raises:
+        OSError: If there is no such file, or it cannot be read.
+        ValueError: If training could not decode it either.
+    """
+    with fileio.get_local_path(path) as local:
+        try:
+            with Image.open(local) as image:
+                return image.size, image.getexif().get(ORIENTATION, 1)
+        except FileNotFoundError:
+            raise
+        except BROKEN as error:
+            # OpenCV reads some files that Pillow does not.
+            img = cv2.imread(local) if is_unicode(local) else None
+            if img is None:
+                raise ValueError(
+                    f'{path}: cannot be decoded as an image.') from error
+            return img.shape[1::-1], 1
 
 
 def read_image(path: str, backend_args: Optional[dict] = None) -> np.ndarray:

@@ -13,7 +13,7 @@ from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmpose.registry import TRANSFORMS
 
-from .annotations import reason_to_leave_out
+from .instances import reason_to_leave_out, stand_in_for_box
 from .results import image_size, keep_instances, resize_to, show_region
 
 LONGEST = 20000  # pixels of a side after PoseResize without a limit
@@ -25,7 +25,8 @@ class PoseInstanceFilter(BaseTransform):
 
     Drops crowd regions, instances without labeled keypoints and those whose
     box is empty within the image. Boxes are read again from the annotations
-    and clipped to [0, w] x [0, h] (MMPose clips one pixel earlier). An
+    and clipped to [0, w] x [0, h] (MMPose clips one pixel earlier); for an
+    unusable one, :func:`stand_in_for_box` gives another. An
     instance without an annotated area gets that of its clipped box, or a
     share of it.
 
@@ -48,6 +49,11 @@ class PoseInstanceFilter(BaseTransform):
         if not annotations:
             return results
         height, width = image_size(results)
+        # PoseImageDataset has done so before, MMPose's data sets have not.
+        annotations = [
+            dict(ann, **stand_in_for_box(ann, (width, height)))
+            for ann in annotations
+        ]
         xywh = np.array([ann['bbox'] for ann in annotations], dtype=np.float64)
         corners = np.stack([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1)
         corners = corners.clip(0, (width, height))

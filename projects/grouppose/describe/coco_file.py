@@ -2,11 +2,14 @@
 from collections import Counter, defaultdict
 from functools import cached_property
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 
-from ..data.annotations import CATEGORY_ID, check_annotations, read_annotations
+from ..data.annotations import (CATEGORY_ID, check_annotations,
+                                explain_nothing, name_objects)
+from ..data.instances import reason_in_file
+from ..data.repairs import Repair, load_annotations
 
 
 class KeypointFile:
@@ -21,6 +24,14 @@ class KeypointFile:
         category (str, optional): Name of the category to keep, if the file
             has several. It gets the id 1 in ``content``. Defaults to None,
             which keeps all.
+        repairs (Sequence[Repair]): What was changed in the content to bring
+            it to COCO's form. Defaults to nothing.
+
+    Attributes:
+        noun (str): What to call the objects: 'people' or 'objects'.
+        unusable (set[int]): Ids of the images without a file that training
+            can use, as far as they were looked at.
+        upright (bool): Whether images are annotated as EXIF turns them.
 
     Raises:
         ValueError: If no annotation has usable keypoints, or the categories
@@ -30,11 +41,16 @@ class KeypointFile:
     def __init__(self,
                  content: dict,
                  path: Union[str, Path],
-                 category: Optional[str] = None):
+                 category: Optional[str] = None,
+                 repairs: Sequence[Repair] = ()):
         self.path = str(path)
         self.content = content
         if category is not None:
             self.content = self._keep_category(category)
+        self.repairs = list(repairs)
+        self.noun = name_objects(self.content)
+        self.unusable: Set[int] = set()
+        self.upright = False
         self.images: Dict[int, dict] = {
             image.get('id'): image
             for image in self.content['images']
@@ -67,9 +83,20 @@ class KeypointFile:
     @classmethod
     def read(cls,
              path: Union[str, Path],
-             category: Optional[str] = None) -> 'KeypointFile':
-        """Read a file; :func:`read_annotations` lists what is refused."""
-        return cls(read_annotations(str(path)), path, category)
+             category: Optional[str] = None,
+             folder: Optional[Union[str, Path]] = None) -> 'KeypointFile':
+        """Read a file; :func:`load_annotations` lists what is refused, and
+        what the folder of the images is for."""
+        content, repairs = load_annotations(
+            str(path), None if folder is None else str(folder))
+        return cls(content, path, category, repairs)
+
+    def part(self, content: dict) -> 'KeypointFile':
+        """A file of some of the images, of which the same is known."""
+        part = KeypointFile(content, self.path)
+        part.unusable = self.unusable & set(part.images)
+        part.upright = self.upright
+        return part
 
     @cached_property
     def ids(self) -> np.ndarray:
@@ -103,6 +130,43 @@ class KeypointFile:
         """np.ndarray: Annotated areas, NaN where there is none, (P, )."""
         return np.array([ann.get('area', np.nan) for ann in self.people],
                         dtype=float)
+
+    @property
+    def lacks_area(self) -> np.ndarray:
+        """np.ndarray: Who has no area that the metric can use, (P, )."""
+        return ~(self.areas > 0)
+
+    @cached_property
+    def num_labeled(self) -> np.ndarray:
+        """np.ndarray: Labeled keypoints by which training counts: as many as
+        the file states, if there are any, (P, )."""
+        counts = self.labeled.sum(1)
+        return np.array([
+            ann.get('num_keypoints', count) if count else 0
+            for ann, count in zip(self.people, counts)
+        ])
+
+    @property
+    def labeled_images(self) -> np.ndarray:
+        """np.ndarray: Ids of the images that training uses, each as often as
+        somebody is labeled in it."""
+        usable = ~np.isin(self.image_ids, list(self.unusable))
+        return self.image_ids[(self.num_labeled > 0) & usable]
+
+    def count_trained(self) -> Counter:
+        """Why nobody is trained on an annotation, '' for those that are.
+
+        Returns:
+            Counter: Numbers of people by reason.
+        """
+        reasons: Counter[str] = Counter()
+        for ann, count, size in zip(self.people, self.num_labeled.tolist(),
+                                    self.sizes.tolist()):
+            reason = 'images without a usable file'
+            if ann['image_id'] not in self.unusable:
+                reason = reason_in_file(ann, count, size)
+            reasons[reason.format(self.noun)] += 1
+        return reasons
 
     @cached_property
     def scales(self) -> np.ndarray:
@@ -166,10 +230,11 @@ class KeypointFile:
     def _count_keypoints(self, people: List[dict]) -> int:
         """The number of keypoints that most annotations have."""
         if not people:
+            reason = (f'; annotation {self.refused[0][0]}: '
+                      f'{self.refused[0][1]}' if self.refused else
+                      f'. {explain_nothing(self.content)}')
             raise ValueError(
-                f'{self.path}: no annotation has usable `keypoints`' +
-                (f'; {self.refused[0][1]}' if self.
-                 refused else '. Give a file with keypoint annotations.'))
+                f'{self.path}: no annotation has usable `keypoints`{reason}')
         counts: Dict[int, Counter[int]] = defaultdict(Counter)
         for ann in people:
             counts[ann['category_id']][len(ann['keypoints']) // 3] += 1

@@ -5,7 +5,8 @@ from typing import List, Tuple
 
 from .coco_file import KeypointFile
 from .findings import Finding, found
-from .names import canonical_names, find_sides, pair_sides
+from .names import (canonical_names, find_sides, find_unknown, is_on_axis,
+                    pair_sides)
 from .sigmas import KnownDataset, choose_sigmas, find_known
 
 COLORS = dict(left=[0, 255, 0], right=[255, 128, 0])
@@ -46,10 +47,13 @@ class DatasetInfo:
         name (str): Name of the data set.
         keypoints (list[Keypoint]): The K keypoints.
         links (list[tuple[int]]): Skeleton, pairs of indices.
+        no_mirror (str): Why images must not be mirrored, a noun phrase, or
+            '' if all pairs of left and right are known. Defaults to ''.
     """
     name: str
     keypoints: List[Keypoint]
     links: List[Tuple[int, int]]
+    no_mirror: str = ''
 
     def format(self) -> str:
         """Format as Python text, for the file of ``metainfo.from_file``."""
@@ -126,7 +130,8 @@ def describe_keypoints(file: KeypointFile,
     known = find_known(names)
     partners, alone = pair_sides(names)
     _add_known_pairs(names, partners, known)
-    findings += _check_pairs(names, partners, alone)
+    no_mirror = _find_doubt(names, partners, alone, known)
+    findings += _check_pairs(names, partners, alone, no_mirror)
     links, more = _find_links(file, names, known)
     findings += more
 
@@ -143,7 +148,7 @@ def describe_keypoints(file: KeypointFile,
                 body=_find_body(joints[i], known),
                 sigma=sigma,
                 source=source))
-    return DatasetInfo(name, keypoints, links), findings
+    return DatasetInfo(name, keypoints, links, no_mirror), findings
 
 
 def _find_names(file: KeypointFile) -> Tuple[List[str], List[Finding]]:
@@ -186,40 +191,82 @@ def _find_names(file: KeypointFile) -> Tuple[List[str], List[Finding]]:
 
 def _add_known_pairs(names: List[str], partners: dict,
                      known: List[KnownDataset]) -> None:
-    """Pair joints that known data sets mirror, but whose names do not say
-    it, as the points of faces."""
+    """Pair joints that a known data set mirrors, but whose names do not say
+    it, as the points of faces.
+
+    Other data sets number other points: all joints of the known one must be
+    there.
+    """
     joints = canonical_names(names)
     index = {joint: i for i, joint in enumerate(joints)}
     for dataset in known:
+        if not dataset.joints.keys() <= index.keys():
+            continue
         in_dataset = list(dataset.joints)
-        for joint, i in index.items():
-            if i in partners or joint not in dataset.joints:
-                continue
-            other = dataset.metainfo['flip_indices'][dataset.joints[joint]]
-            other = index.get(in_dataset[other], i)
-            if other != i and other not in partners:
+        for joint, number in dataset.joints.items():
+            i = index[joint]
+            other = index[in_dataset[dataset.metainfo['flip_indices'][number]]]
+            if other != i and i not in partners and other not in partners:
                 partners.update({i: other, other: i})
 
 
-def _check_pairs(names: List[str], partners: dict,
-                 alone: List[int]) -> List[Finding]:
+def _find_doubt(names: List[str], partners: dict, alone: List[int],
+                known: List[KnownDataset]) -> str:
+    """Why mirroring may confuse keypoints, '' if all pairs are known.
+
+    Pairs are known if no keypoint that names a side lacks its partner, no row
+    of keypoints is told apart by numbers only, and there is a pair at all,
+    unless there is but one keypoint or all are on the axis of a body.
+    """
+    alone = [i for i in alone if i not in partners]
+    if alone:
+        return f'no single partner of {_shorten(names, alone)}'
+    middle = {
+        joint
+        for dataset in known
+        for joint, i in dataset.joints.items()
+        if dataset.metainfo['flip_indices'][i] == i
+        and dataset.joints.keys() <= {*canonical_names(names)}
+    }
+    joints = canonical_names(names)
+    rest = [
+        i for i, joint in enumerate(joints)
+        if i not in partners and joint not in middle
+    ]
+    numbered = find_unknown(names, rest)
+    if numbered:
+        return 'only a number in the names tells apart ' + _shorten(
+            names, numbered)
+    if not partners and len(names) > 1 and not all(
+            is_on_axis(names[i]) for i in rest):
+        return 'no left and right among the names'
+    return ''
+
+
+def _shorten(names: List[str], chosen: List[int]) -> str:
+    """Some of the names as they are, fit for a comment of a config."""
+    shown = ', '.join(_comment(names[i]) for i in chosen[:3])
+    return shown + (f' and {len(chosen) - 3} more' if len(chosen) > 3 else '')
+
+
+def _check_pairs(names: List[str], partners: dict, alone: List[int],
+                 no_mirror: str) -> List[Finding]:
     """What mirroring an image would get wrong by the names."""
+    remedy = ('The config does not mirror images. Rename keypoints in '
+              '`categories` (left_x, right_x) and run again, or set `swap` '
+              'in metainfo.py and turn mirroring on in config.py')
     findings = found(
         'warning',
         'Keypoints that name a side, but have no single partner on the other',
         [names[i] for i in alone if i not in partners],
-        'Mirrored images would teach them on both sides. Rename them in '
-        '`categories`, set `swap` in metainfo.py, or take PoseRandomFlip out '
-        'of the pipeline',
+        remedy,
         unit='keypoint')
-    if not partners and not alone and len(names) > 2:
-        findings.append(
-            Finding(
-                'warning', 'No left and right keypoints among the names',
-                'Mirrored images keep all names. If some keypoints are left '
-                'and right of each other, name them so (left_x, right_x) and '
-                'run again'))
-    return findings
+    if findings or not no_mirror:
+        return findings
+    what = 'No left and right keypoints among the names'
+    if no_mirror.startswith('only'):
+        what = f'Left and right are not known: {no_mirror}'
+    return [Finding('warning' if len(names) > 2 else 'note', what, remedy)]
 
 
 def _find_links(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Union
 
+from ..data.repairs import find_missing
 from .coco_file import KeypointFile
 from .dataset_info import DatasetInfo, describe_keypoints
 from .findings import format_findings
@@ -54,7 +55,8 @@ def describe(ann_file: Union[str, Path],
              small: bool = False,
              epochs: Optional[int] = None,
              val_part: float = 0.1,
-             seed: int = 0) -> Description:
+             seed: int = 0,
+             skip_missing: bool = False) -> Description:
     """Describe a data set and check it.
 
     Args:
@@ -62,7 +64,8 @@ def describe(ann_file: Union[str, Path],
         folder (str | Path): Where the results will be written; its name
             becomes that of the data set.
         images (str, optional): Folder of the images, which are checked, too.
-            Defaults to the folder of the annotations, without a check.
+            Defaults to the folder of the annotations, where images are
+            checked if there are any.
         val_ann (str, optional): Annotations to evaluate on. Defaults to a
             part of ``ann_file``.
         val_images (str, optional): Their images. Defaults to ``images``.
@@ -76,6 +79,8 @@ def describe(ann_file: Union[str, Path],
             :func:`format_config`.
         val_part (float): Part of the images to evaluate on. Defaults to 0.1.
         seed (int): Seed of the split. Defaults to 0.
+        skip_missing (bool): Leave out images without a file. Defaults to
+            False, which refuses them where they are needed.
 
     Returns:
         Description: The report and the files to write.
@@ -86,30 +91,40 @@ def describe(ann_file: Union[str, Path],
     """
     folder = Path(folder)
     name = folder.resolve().name
-    train = KeypointFile.read(ann_file, category)
+    place = Path(images or Path(ann_file).parent)
+    train = KeypointFile.read(ann_file, category, place)
     second = KeypointFile.read(redundant, category) if redundant else train
     info, findings = describe_keypoints(train, name,
                                         estimate_sigmas(train, second))
-    findings += [*check_people(train, info), *check_file(train, images)]
+    looked = images is not None or _has_images(train, place)
+    findings += check_file(
+        train, str(place) if looked else None, skip_missing=skip_missing)
+    findings += check_people(train, info)
     parts = [_introduce(train), _keypoint_table(train, info)]
     parts.append(format_findings(findings))
-    val = None
+    val, val_place = None, place
     if val_ann is not None:
-        val = KeypointFile.read(val_ann, category)
         val_images = val_images or images
+        val_place = Path(val_images or Path(val_ann).parent)
+        val = KeypointFile.read(val_ann, category, val_place)
         more = check_match(train, val)
         if not more:
+            looked = val_images is not None or _has_images(val, val_place)
             more = [
-                *check_people(val, info),
-                *check_file(val, val_images, for_training=False),
-                *check_overlap(train, val, images is not None
-                               and images == val_images)
+                *check_file(
+                    val,
+                    str(val_place) if looked else None,
+                    for_training=False,
+                    skip_missing=skip_missing),
+                *check_people(val, info), *check_overlap(
+                    train, val, images is not None and images == val_images)
             ]
         findings += more
         parts += [_introduce(val), format_findings(more)]
-    if images is None:
-        parts.append('The images were not looked at: give their folder by '
-                     '--images.')
+    if images is None and not looked:
+        parts.append('The images were not looked at, as there are none in '
+                     f'{place}, where training would look for them: give '
+                     'their folder by --images.')
     report = '\n\n'.join([f'# {name}', *parts]) + '\n'
     if any(finding.level == 'error' for finding in findings):
         return Description(report, {})
@@ -120,23 +135,24 @@ def describe(ann_file: Union[str, Path],
         keypoint_files = [train, val]
     else:
         keypoint_files = [
-            KeypointFile(content, train.path)
+            train.part(content)
             for content in split_content(train, val_part, seed)
         ]
-    if val_ann is None or category is not None:
+    if val_ann is None or category is not None or any(
+            file.repairs for file in keypoint_files):
         paths = [f'{HERE}/train.json', f'{HERE}/val.json']
         for split, file in zip(('train', 'val'), keypoint_files):
             files[f'{split}.json'] = json.dumps(file.content)
     else:
         paths = [os.path.abspath(path) for path in (ann_file, val_ann)]
-    folders = [images or Path(ann_file).parent]
-    folders.append(val_images or images or Path(val_ann or ann_file).parent)
     train_split, val_split = (
-        Split(file, path, os.path.abspath(place))
-        for file, path, place in zip(keypoint_files, paths, folders))
+        Split(file, path, os.path.abspath(folder))
+        for file, path, folder in zip(keypoint_files, paths, (place,
+                                                              val_place)))
     files['metainfo.py'] = info.format()
     files['config.py'] = format_config(name, train_split, val_split, folder,
-                                       SMALL if small else PUBLISHED, epochs)
+                                       SMALL if small else PUBLISHED, epochs,
+                                       info.no_mirror, skip_missing)
     return Description(report, files)
 
 
@@ -144,10 +160,22 @@ def _introduce(file: KeypointFile) -> str:
     """What a file holds, in a line under its name."""
     labeled = file.labeled.any(1)
     crowds = len(file.annotated) - len(file.people) - len(file.refused)
+    names = ', '.join(
+        str(category.get('name')) for category in file.content['categories']
+        if category.get('id') in file.used_categories[:3])
+    objects = file.noun
+    if objects == 'objects' and names:
+        objects += f' ({names}{", ..." * (len(file.used_categories) > 3)})'
     return (f'## {file.path}\n\n{len(file.images)} images, '
-            f'{labeled.sum()} people with labeled keypoints, '
+            f'{labeled.sum()} {objects} with labeled keypoints, '
             f'{len(file.people) - labeled.sum()} without, '
             f'{crowds} crowd regions')
+
+
+def _has_images(file: KeypointFile, folder: Path) -> bool:
+    """Whether a folder has any image of a file."""
+    images = list(file.images.values())
+    return len(find_missing(images, str(folder))) < len(images)
 
 
 def _keypoint_table(file: KeypointFile, info: DatasetInfo) -> str:

@@ -4,41 +4,62 @@ from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 import numpy as np
-from PIL import Image
 
-from ..data.annotations import KEYPOINT_FIELDS, check_annotations
-from ..data.loading import ORIENTATION
+from ..data.annotations import CATEGORY_ID, KEYPOINT_FIELDS, check_annotations
+from ..data.instances import is_number
+from ..data.loading import SIDEWAYS, SIZE_REMEDIES, compare_sizes, read_header
 from .coco_file import KeypointFile
 from .findings import Finding, found
+
+REFUSED = {
+    True: 'Training refuses the file',
+    False: 'The evaluation refuses the file'
+}
 
 
 def check_file(file: KeypointFile,
                folder: Optional[str] = None,
-               for_training: bool = True) -> List[Finding]:
-    """Run all checks of this module.
+               for_training: bool = True,
+               skip_missing: bool = False) -> List[Finding]:
+    """Run all checks of this module, by the rules of training.
 
     Args:
-        file (KeypointFile): The file.
+        file (KeypointFile): The file. Its ``unusable`` and ``upright`` are
+            set by what the images show.
         folder (str, optional): Where its images are. Without it, sizes are
             compared with what is annotated.
         for_training (bool): For training rather than evaluation. Defaults
             to True.
+        skip_missing (bool): Whether images without a file are left out.
+            Defaults to False.
 
     Returns:
         list[Finding]: What looks wrong.
     """
-    findings = [*check_ids(file), *check_categories(file, for_training)]
+    findings = [
+        Finding('note', repair.what, repair.how, repair.unit, repair.examples)
+        for repair in file.repairs
+    ]
+    findings += [*check_ids(file), *check_categories(file, for_training)]
     if folder is None:
         findings += check_sizes(file)
     else:
-        findings += check_image_files(file, Path(folder))
-    if not any(finding.level == 'error' for finding in findings):
+        findings += check_image_files(file, Path(folder), for_training,
+                                      skip_missing)
+    if for_training and not _has_error(findings):
+        findings += check_anybody(file)
+    if not _has_error(findings):
         try:
-            check_annotations(file.content, file.path, class_agnostic=True)
+            check_annotations(
+                file.content, file.path, for_training, class_agnostic=True)
         except ValueError as error:
             findings.append(
-                Finding('error', 'Training refuses the file', str(error)))
+                Finding('error', REFUSED[for_training], str(error)))
     return findings
+
+
+def _has_error(findings: List[Finding]) -> bool:
+    return any(finding.level == 'error' for finding in findings)
 
 
 def check_ids(file: KeypointFile) -> List[Finding]:
@@ -70,11 +91,11 @@ def check_ids(file: KeypointFile) -> List[Finding]:
         'warning',
         'Files that several entries of `images` name',
         [name for name, count in counts.items() if count > 1],
-        'Each entry is trained with its own people only; merge them',
+        f'Each entry is trained with its own {file.noun} only; merge them',
         unit='file')
-    used = set(file.image_ids[file.labeled.any(1)].tolist())
+    used = set(file.labeled_images.tolist())
     findings += found(
-        'error' if not used else 'note',
+        'note',
         'Images without a labeled keypoint',
         set(file.images) - used,
         'Training leaves them out, the evaluation counts detections there as '
@@ -84,6 +105,21 @@ def check_ids(file: KeypointFile) -> List[Finding]:
     return findings
 
 
+def check_anybody(file: KeypointFile) -> List[Finding]:
+    """Check that somebody remains to be trained on."""
+    reasons = file.count_trained()
+    if reasons.pop('', 0):
+        return []
+    counts = ', '.join(f'{count} {what}' for what, count in reasons.items())
+    return [
+        Finding(
+            'error', f'Nothing can be trained on: {counts}',
+            'Each needs `keypoints` with a positive visibility within the '
+            'image. Correct `keypoints`, `num_keypoints`, `iscrowd` and '
+            '`bbox`')
+    ]
+
+
 def check_categories(file: KeypointFile,
                      for_training: bool = True) -> List[Finding]:
     """Check for categories other than 1, annotations without keypoints, and
@@ -91,12 +127,14 @@ def check_categories(file: KeypointFile,
     names = {c.get('id'): c.get('name') for c in file.content['categories']}
     findings = []
     used = file.used_categories
-    if used != [1]:
-        shown = ', '.join(f'{names.get(i)} ({i})' for i in used[:5])
+    if used != [CATEGORY_ID]:
+        shown = ', '.join(f'{names.get(i)} (`id` {i})' for i in used[:5])
         more = ', ...' if len(used) > 5 else ''
+        what = f'{len(used)} categories' if len(used) > 1 else \
+            f'A category with another `id` than {CATEGORY_ID}'
         findings.append(
             Finding(
-                'note', f'Categories other than 1: {shown}{more}',
+                'note', f'{what}: {shown}{more}',
                 'The config takes all instances for the same thing '
                 '(class_agnostic=True); to keep one category only, run again '
                 'with --category NAME'))
@@ -168,47 +206,99 @@ def _reach(file: KeypointFile) -> dict:
     return reach
 
 
-def check_image_files(file: KeypointFile, folder: Path) -> List[Finding]:
-    """Compare ``images`` with the headers of the image files."""
-    missing, broken, other = [], [], []
-    turned: List[str] = []
-    rotated: List[str] = []
-    for image in file.images.values():
+def check_image_files(file: KeypointFile,
+                      folder: Path,
+                      for_training: bool = True,
+                      skip_missing: bool = False) -> List[Finding]:
+    """Compare ``images`` with the headers of the image files, by the rules of
+    ``LoadPoseImage``.
+
+    What it refuses is an error where the image is used: with somebody labeled
+    in training, and always in evaluation.
+    """
+    headers = {}
+    missing: Dict[int, str] = {}
+    broken: Dict[int, str] = {}
+    for image_id, image in file.images.items():
         name = str(image.get('file_name'))
         try:
-            with Image.open(folder / name) as picture:
-                size = picture.size
-                sideways = picture.getexif().get(ORIENTATION, 1) >= 5
+            headers[image_id] = read_header(str(folder / name))
         except FileNotFoundError:
-            missing.append(name)
-            continue
-        except Exception:  # of Pillow's many formats
-            broken.append(name)
-            continue
-        stated = (image.get('width'), image.get('height'))
-        if stated == size:
-            continue
-        if stated == size[::-1]:
-            (rotated if sideways else turned).append(name)
-        else:
-            other.append(name)
+            missing[image_id] = name
+        except (OSError, ValueError):
+            broken[image_id] = name
+    sizes = _compare_headers(file, headers)
+    turned = [i for i, kind in sizes.items() if kind == 'turned']
+    if turned:
+        # Then all are: the config says color_type='color'.
+        file.upright = True
+        sizes = _compare_headers(file, headers)
+    by_kind: Dict[str, Dict[int, str]] = dict(
+        missing=missing, broken=broken, other={}, turned={}, swapped={})
+    for image_id, kind in sizes.items():
+        if kind:
+            name = str(file.images[image_id].get('file_name'))
+            by_kind[kind][image_id] = name
+
+    refused = dict(
+        missing=(f'Images that are not in {folder}',
+                 'Check --images and `file_name`, or leave them out by '
+                 '--skip-missing'),
+        broken=('Images that cannot be read',
+                'Replace the files or remove the entries'),
+        other=('`width` and `height` of another size',
+               SIZE_REMEDIES['other'].rstrip('.')),
+        turned=('Annotated as they are stored, though others are annotated '
+                'as turned by EXIF', 'Save these images upright'))
     count = dict(unit='file', total=len(file.images))
-    findings = found('error', f'Images that are not in {folder}', missing,
-                     'Check --images and `file_name`', **count)
-    findings += found('error', 'Images that cannot be read', broken,
-                      'Replace the files or remove the entries', **count)
+    used = set(file.labeled_images.tolist()) if for_training else \
+        set(file.images)
+    findings = []
+    for kind, (what, remedy) in refused.items():
+        ids = by_kind[kind]
+        skipped = kind == 'missing' and skip_missing
+        needed = [] if skipped else [i for i in ids if i in used]
+        others = [ids[i] for i in ids if i not in needed]
+        findings += found('error', what, [ids[i] for i in needed], remedy,
+                          **count)
+        findings += found(
+            'note', what, others, 'They are left out (skip_missing=True)'
+            if skipped else 'Training does not use them', **count)
+        file.unusable |= set(ids)
     findings += found(
-        'warning', '`width` and `height` swapped', turned,
-        'The files have them the other way round; people would be clipped '
-        'away. Correct `images`', **count)
+        'note', '`width` and `height` swapped', by_kind['swapped'].values(),
+        'The files have them the other way round, which training follows',
+        **count)
     findings += found(
-        'warning', 'Annotated as rotated by EXIF', rotated,
-        'Training does not follow the EXIF orientation. Save these images '
-        'upright, or set color_type=\'color\' of LoadPoseImage', **count)
-    return findings + found(
-        'warning', '`width` and `height` of another size', other,
-        'The keypoints may be those of a resized image. Annotate in pixels '
-        'of the file', **count)
+        'note', 'Annotated as rotated by EXIF',
+        [str(file.images[i].get('file_name')) for i in turned],
+        "The config follows the EXIF orientation (color_type='color' of "
+        'LoadPoseImage)', **count)
+    if not file.upright:
+        findings += found(
+            'warning', 'Turned or mirrored by EXIF, by the size unchanged', [
+                str(file.images[i].get('file_name'))
+                for i, (size, orientation) in headers.items()
+                if orientation in range(2, 9) and not sizes[i] and (
+                    orientation not in SIDEWAYS or size[0] == size[1])
+            ], 'Training reads them as they are stored; if they were '
+            "annotated as a viewer shows them, set color_type='color' of "
+            'LoadPoseImage in config.py', **count)
+    return findings
+
+
+def _compare_headers(file: KeypointFile, headers: dict) -> Dict[int, str]:
+    """What :func:`compare_sizes` says of each image that was looked at."""
+    kinds = {}
+    for image_id, (size, orientation) in headers.items():
+        image = file.images[image_id]
+        stated = [image.get(side) for side in ('width', 'height')]
+        if not all(is_number(side) for side in stated):
+            continue  # refused by check_annotations
+        sideways = orientation in SIDEWAYS
+        seen = size[::-1] if sideways and file.upright else size
+        kinds[image_id] = compare_sizes(stated, seen, lambda: sideways)
+    return kinds
 
 
 def check_match(train: KeypointFile, val: KeypointFile) -> List[Finding]:

@@ -85,7 +85,7 @@ def check_visibility(file: KeypointFile, info: DatasetInfo) -> List[Finding]:
         total=len(info.keypoints))
     findings += found(
         'note',
-        'People without a labeled keypoint',
+        f'{file.noun.capitalize()} without a labeled keypoint',
         file.select(~people),
         'They are neither trained nor evaluated',
         total=total)
@@ -110,7 +110,7 @@ def _check_counts(file: KeypointFile) -> List[Finding]:
         'warning',
         '`num_keypoints` is 0, but there are labeled keypoints',
         file.select((stated == 0) & (labeled > 0)),
-        'These people are left out of training; correct or remove the field',
+        'They are left out of training; correct or remove the field',
         total=len(file.people))
     return findings + found(
         'note',
@@ -127,13 +127,8 @@ def check_boxes(file: KeypointFile) -> List[Finding]:
     total = len(file.people)
     low, size = file.boxes[:, :2], file.boxes[:, 2:]
     known = ~np.isnan(file.sizes).any(1)
-    empty = np.any(size <= 0, 1) & people
-    findings = found(
-        'warning',
-        'Empty boxes of people with labeled keypoints',
-        file.select(empty),
-        'They are left out of training; give them the box around the person',
-        total=total)
+    empty = np.any(size <= 0, 1)
+    findings: List[Finding] = []
     if _boxes_are_corners(file):
         return findings + [
             Finding(
@@ -152,13 +147,13 @@ def check_boxes(file: KeypointFile) -> List[Finding]:
         'warning',
         'Boxes outside their image',
         file.select(outside),
-        'These people are left out of training; check `image_id` and `bbox`',
+        'They are left out of training; check `image_id` and `bbox`',
         total=total)
     findings += found(
         'note',
         'Boxes that reach beyond their image',
         file.select(known & ~outside & (beyond > allowed)),
-        'They are clipped in training; no harm if bodies are cut off there',
+        'They are clipped in training; no harm if objects are cut off there',
         total=total)
 
     # Boxes may be around what is seen, hidden keypoints are elsewhere then.
@@ -170,9 +165,9 @@ def check_boxes(file: KeypointFile) -> List[Finding]:
     far = seen & (distance > FAR * size.max(1)[:, None])
     findings += found(
         'warning',
-        'Boxes that most keypoints of the person are outside of',
+        'Boxes that most of their keypoints are outside of',
         file.select(people & ~empty & (far.sum(1) > seen.sum(1) / 2)),
-        'Box and keypoints must belong to the same person, and both be '
+        'Box and keypoints must belong to the same object, and both be '
         'pixels of the original image',
         total=total)
     return findings
@@ -202,7 +197,7 @@ def check_areas(file: KeypointFile) -> List[Finding]:
         'Training takes the area of the box, and the evaluation 0.53 of it: '
         'the config has use_area=False',
         total=total)
-    larger = ~missing & (file.areas > 1.05 * boxes + 1)
+    larger = ~missing & (boxes > 0) & (file.areas > 1.05 * boxes + 1)
     # The corners in place of width and height make small boxes large.
     findings += found(
         'warning',
@@ -245,8 +240,8 @@ def check_sides(file: KeypointFile, info: DatasetInfo) -> List[Finding]:
     findings = found(
         'warning',
         'Left and right contradict the other pairs',
-        odd, 'Most people have this pair the other way round than the rest of '
-        'their body, so that mirroring corrupts it. Check the order of '
+        odd, f'Most {file.noun} have this pair the other way round than their '
+        'other pairs, so that mirroring corrupts it. Check the order of '
         '`keypoints` in `categories`',
         unit='pair',
         total=len(pairs))
@@ -255,7 +250,7 @@ def check_sides(file: KeypointFile, info: DatasetInfo) -> List[Finding]:
         findings.append(
             Finding(
                 'note', 'Left keypoints are mostly on the left of the image',
-                'COCO\'s left is the person\'s own, which is on the right of '
+                'COCO\'s left is the object\'s own, which is on the right of '
                 'people who face the camera. It matters only if you start '
                 'from weights trained on such data'))
     return findings
@@ -265,10 +260,10 @@ def check_repetitions(file: KeypointFile) -> List[Finding]:
     """Check for people who seem to be annotated twice."""
     copies, similar = _find_repetitions(file)
     findings = found('warning', 'Annotations that are copies of another one',
-                     copies, 'Remove them: each person must be found once')
+                     copies, 'Remove them: each object must be found once')
     return findings + found(
-        'warning', 'People who seem to be annotated twice', similar,
-        'Remove one of the two. If they are there on purpose, by two '
+        'warning', f'{file.noun.capitalize()} that seem to be annotated twice',
+        similar, 'Remove one of the two. If they are there on purpose, by two '
         'annotators, move the second ones into a file of their own and '
         'measure sigmas with --redundant')
 

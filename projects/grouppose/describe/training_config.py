@@ -4,7 +4,7 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -25,30 +25,38 @@ model = dict(head=dict({queries}data_decoder=dict(metainfo=metainfo{most})))
 # runtime
 max_epochs = {epochs}
 {schedule}
-# data loaders
+{pipelines}# data loaders
 train_ann = {train_ann!r}
 val_ann = {val_ann!r}
 train_dataloader = dict({batch}
     dataset=dict(
-        metainfo=metainfo,{agnostic}
+        metainfo=metainfo,{agnostic}{train_options}
         dataset=dict(
             data_root={train_images!r},
             ann_file=train_ann,
             data_prefix=dict(img=''))))
 val_dataloader = dict(
     dataset=dict(
-        metainfo=metainfo,{agnostic}
+        metainfo=metainfo,{agnostic}{val_options}
         dataset=dict(
             data_root={val_images!r},
             ann_file=val_ann,
             data_prefix=dict(img=''))))
 test_dataloader = val_dataloader
 
-# evaluators: as many people of an image count as are annotated
+# evaluators: as many objects of an image count as are annotated
 val_evaluator = dict(
     {metric}ann_file=val_ann,
     max_dets=None{areas})
 test_evaluator = val_evaluator
+"""
+
+PIPELINE = """\
+{split}_changes = dict({changes})
+{split}_pipeline = [
+    dict(step, **{split}_changes.get(step['type'], {{}}))
+    for step in _base_.{split}_pipeline
+]
 """
 
 
@@ -107,7 +115,7 @@ class Split:
     @property
     def people(self) -> List[int]:
         """list[int]: Number of labeled people per image that has any."""
-        labeled = self.file.image_ids[self.file.labeled.any(1)]
+        labeled = self.file.labeled_images
         return np.unique(labeled, return_counts=True)[1].tolist()
 
 
@@ -115,8 +123,10 @@ def split_content(file: KeypointFile, part: float,
                   seed: int) -> Tuple[dict, dict]:
     """Split a file by image into training and evaluation.
 
-    Images with and without labeled keypoints are split alike. Annotations
-    without keypoints are left out, as the metric cannot read them.
+    Images with and without labeled keypoints are split alike, but those
+    whose file cannot be used are for training, which leaves them out.
+    Annotations without keypoints are left out, as the metric cannot read
+    them.
 
     Args:
         file (KeypointFile): The file.
@@ -127,17 +137,17 @@ def split_content(file: KeypointFile, part: float,
         tuple[dict]: Contents for training and for evaluation.
 
     Raises:
-        ValueError: If there are fewer than two images with labeled people.
+        ValueError: If there are fewer than two images with labeled objects.
     """
-    labeled = set(file.image_ids[file.labeled.any(1)].tolist())
+    labeled = set(file.labeled_images.tolist())
     if len(labeled) < 2:
         raise ValueError(
-            f'{file.path}: {len(labeled)} image shows labeled people, but a '
-            'split needs at least 2. Give the images to evaluate on by '
+            f'{file.path}: {len(labeled)} image shows labeled {file.noun}, '
+            'but a split needs at least 2. Give the images to evaluate on by '
             '--val-ann.')
     random = np.random.RandomState(seed)
     for_val = set()
-    for group in (labeled, set(file.images) - labeled):
+    for group in (labeled, set(file.images) - labeled - file.unusable):
         group = random.permutation(sorted(group)).tolist()
         count = round(part * len(group))
         if group and group[0] in labeled:
@@ -163,7 +173,9 @@ def format_config(name: str,
                   val: Split,
                   folder: Path,
                   recipe: Recipe = PUBLISHED,
-                  epochs: Optional[int] = None) -> str:
+                  epochs: Optional[int] = None,
+                  no_mirror: str = '',
+                  skip_missing: bool = False) -> str:
     """Write a config as text.
 
     Args:
@@ -175,6 +187,10 @@ def format_config(name: str,
             one.
         epochs (int, optional): Epochs to train for. Defaults to 60, or for
             the small recipe to what makes 1000 iterations.
+        no_mirror (str): Why images must not be mirrored. Defaults to '',
+            which mirrors half of them, as the recipes do.
+        skip_missing (bool): Leave out images without a file. Defaults to
+            False.
 
     Returns:
         str: Python text.
@@ -185,6 +201,13 @@ def format_config(name: str,
         epochs = 60 if recipe is PUBLISHED else -(-SMALL_ITERATIONS // steps)
     files = (train.file, val.file)
     agnostic = any(file.used_categories != [1] for file in files)
+    pipelines, options = _format_pipelines(train, val, no_mirror)
+    if skip_missing:
+        for split, each in (('train', train), ('val', val)):
+            options[split] += (
+                '\n        # images without a file, '
+                f'{len(each.file.unusable)} when this was written\n'
+                '        skip_missing=True,')
     crowded = math.ceil(1.25 * max(people + val.people))
     return TEMPLATE.format(
         base=_path_from(folder, recipe.base),
@@ -198,6 +221,9 @@ def format_config(name: str,
         most=f', max_per_img={2 * crowded}' if crowded > 25 else '',
         epochs=epochs,
         schedule=recipe.schedule,
+        pipelines=pipelines,
+        train_options=options['train'],
+        val_options=options['val'],
         train_ann=train.ann_file,
         val_ann=val.ann_file,
         train_images=train.images,
@@ -207,7 +233,36 @@ def format_config(name: str,
         if len(people) < recipe.batch_size else '',
         agnostic='\n        class_agnostic=True,' if agnostic else '',
         metric="type='ClassAgnosticCocoMetric', " if agnostic else '',
-        areas=', use_area=False' if np.isnan(val.file.areas).any() else '')
+        areas=', use_area=False' if val.file.lacks_area.any() else '')
+
+
+def _format_pipelines(train: Split, val: Split,
+                      no_mirror: str) -> Tuple[str, Dict[str, str]]:
+    """Lines that change the recipe's pipelines, and what the data sets say of
+    them, by split."""
+    lines, options = [], dict(train='', val='')
+    if no_mirror:
+        lines += [
+            f'# No mirroring: {no_mirror}.',
+            '# To turn it on, set `swap` of both keypoints of each pair in',
+            '# metainfo.py ("" for those in the middle), and prob=0.5 here.',
+        ]
+    if train.file.upright or val.file.upright:
+        lines.append("# color_type='color': images are turned by their EXIF "
+                     'orientation,\n# as they were annotated.')
+    for name, split in (('train', train), ('val', val)):
+        changes = []
+        if no_mirror and name == 'train':
+            changes.append('PoseRandomFlip=dict(prob=0.0)')
+        if split.file.upright:
+            changes.append("LoadPoseImage=dict(color_type='color')")
+        if changes:
+            lines.append(
+                PIPELINE.format(split=name, changes=', '.join(changes)))
+            options[name] = f'\n        pipeline={name}_pipeline,'
+    if lines:
+        lines.insert(0, '# pipelines')
+    return '\n'.join([*lines, '']) if lines else '', options
 
 
 def _path_from(folder: Path, base: str) -> str:

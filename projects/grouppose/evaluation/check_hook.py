@@ -11,6 +11,7 @@ from mmpose.evaluation import CocoMetric
 from mmpose.registry import HOOKS
 from torch import nn
 
+from ..data.annotations import name_objects
 from .coco_eval import COCO_MAX_DETS, count_people
 from .metric import RunImagesMixin
 
@@ -189,6 +190,7 @@ def _check_fields(metric: CocoMetric, ann_file: str) -> None:
 def _warn_of_limits(metric: CocoMetric, ann_file: str, image_ids: set,
                     model: nn.Module) -> None:
     """Warn of people who cannot be found or do not count."""
+    noun = name_objects(metric.coco.dataset)
     if not isinstance(metric, RunImagesMixin):
         labeled = [
             ann['image_id'] for ann in metric.coco.anns.values()
@@ -198,7 +200,7 @@ def _warn_of_limits(metric: CocoMetric, ann_file: str, image_ids: set,
         if others:
             _warn(f'{ann_file}: {len(others)} of {len(metric.coco.imgs)} '
                   'images are not in the data set, but '
-                  f'{type(metric).__name__} counts their people as missed. '
+                  f'{type(metric).__name__} counts their {noun} as missed. '
                   "Set type='PoseCocoMetric' of the evaluator, which counts "
                   'the images of the data set.')
     people = count_people(metric.coco)
@@ -209,7 +211,7 @@ def _warn_of_limits(metric: CocoMetric, ann_file: str, image_ids: set,
         crowded = sum(count > limit for count in counts)
         name = type(metric).__name__
         _warn(f'{ann_file}: {crowded} of {len(counts)} images show more than '
-              f'{limit} people, up to {most}, but {name} counts {limit} poses '
+              f'{limit} {noun}, up to {most}, but {name} counts {limit} poses '
               'per image: even perfect poses have an AP below 1. '
               'Published numbers of COCO and its kin are computed like that; '
               "for others, set type='PoseCocoMetric' and max_dets=None of the "
@@ -221,7 +223,7 @@ def _warn_of_limits(metric: CocoMetric, ann_file: str, image_ids: set,
                                'model.head.data_decoder.max_per_img')):
         limit = getattr(owner, name, most)
         if most > limit:
-            _warn(f'{ann_file}: an image shows {most} people, but the model '
+            _warn(f'{ann_file}: an image shows {most} {noun}, but the model '
                   f'finds at most {limit}: {path}={limit}. Raise it.')
 
 

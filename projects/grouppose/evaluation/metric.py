@@ -8,14 +8,20 @@ from mmpose.registry import METRICS
 from xtcocotools.coco import COCO
 
 from ..data.annotations import merge_categories
+from ..data.instances import stand_in_for_box
+from ..data.repairs import repair_annotations
 from .coco_eval import COCO_MAX_DETS, PoseCOCOeval, count_people
 
 
 class RunImagesMixin(CocoMetric):
-    """Count the images that were run, rather than all of a file.
+    """Count the images that were run, rather than all of a file, and read the
+    file as the data set does.
 
     For MMPose's metrics, people of the other images are missed: a part of a
     data set (``indices``, ``sample_interval``) gets an AP that means nothing.
+    Annotations are brought to COCO's form, see :func:`repair_annotations`: an
+    object without a usable box has that of its labeled keypoints, and its
+    area if it has none.
 
     Args:
         ann_file (str, optional): Annotations in COCO format. Defaults to
@@ -36,6 +42,38 @@ class RunImagesMixin(CocoMetric):
                 f'{type(self).__name__}: {ann_file}: {error} To write results '
                 'of images without annotations, set format_only=True and '
                 'outfile_prefix of the evaluator.') from error
+        self._repair()
+
+    @property
+    def dataset_meta(self) -> Optional[dict]:
+        """dict, optional: Metainfo of the data set, which also says where
+        annotations are if ``ann_file`` does not."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        is_new = self.coco is None
+        CocoMetric.dataset_meta.fset(self, dataset_meta)
+        if is_new:
+            self._repair()
+
+    def _repair(self) -> None:
+        """Read annotations as the data set does."""
+        if self.coco is None:
+            return
+        content = self.coco.dataset
+        for field in ('images', 'annotations', 'categories'):
+            content.setdefault(field, [])
+        repair_annotations(content)
+        for ann in content['annotations']:
+            ann.setdefault('iscrowd', 0)
+            if stand_in_for_box(ann, (1, 1)):
+                raise ValueError(
+                    f'{type(self).__name__}: {self.coco.anno_file[0]}: '
+                    f'annotation {ann.get("id")}: no usable `bbox`, and its '
+                    'one point gives none without `width` and `height` of the '
+                    'image. Add these or the box.')
+        self.coco.createIndex()
 
     def compute_metrics(self, results: list) -> Dict[str, float]:
         """Compute the metrics, see MMPose.
