@@ -126,7 +126,10 @@ def describe_keypoints(file: KeypointFile,
     known = find_known(names)
     partners, alone = pair_sides(names)
     _add_known_pairs(names, partners, known)
-    findings += _check_pairs(names, partners, alone)
+    if file.flip_idx is None:
+        findings += _check_pairs(names, partners, alone)
+    else:  # what is stated counts more than names
+        partners = {i: j for i, j in enumerate(file.flip_idx) if i != j}
     links, more = _find_links(file, names, known)
     findings += more
 

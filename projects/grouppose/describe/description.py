@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Union
+from typing import Dict, List, Optional, Sequence, Union
 
 from .coco_file import KeypointFile
 from .dataset_info import DatasetInfo, describe_keypoints
@@ -54,7 +54,8 @@ def describe(ann_file: Union[str, Path],
              small: bool = False,
              epochs: Optional[int] = None,
              val_part: float = 0.1,
-             seed: int = 0) -> Description:
+             seed: int = 0,
+             notes: Sequence[str] = ()) -> Description:
     """Describe a data set and check it.
 
     Args:
@@ -76,6 +77,8 @@ def describe(ann_file: Union[str, Path],
             :func:`format_config`.
         val_part (float): Part of the images to evaluate on. Defaults to 0.1.
         seed (int): Seed of the split. Defaults to 0.
+        notes (Sequence[str]): What the report says about the origin of the
+            annotations, a sentence each.
 
     Returns:
         Description: The report and the files to write.
@@ -91,7 +94,7 @@ def describe(ann_file: Union[str, Path],
     info, findings = describe_keypoints(train, name,
                                         estimate_sigmas(train, second))
     findings += [*check_people(train, info), *check_file(train, images)]
-    parts = [_introduce(train), _keypoint_table(train, info)]
+    parts = [*notes, _introduce(train), _keypoint_table(train, info)]
     parts.append(format_findings(findings))
     val = None
     if val_ann is not None:
