@@ -9,12 +9,12 @@ import os
 import os.path as osp
 import re
 import shutil
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Tuple
 from xml.sax.saxutils import quoteattr
 
 import cv2
 import numpy as np
-import yaml
+import yaml  # type: ignore[import-untyped]
 from mmengine.structures import InstanceData
 from PIL import Image
 
@@ -217,7 +217,7 @@ class LabelStudioDataset:
         _write(osp.join(self.folder, 'labeling_config.xml'), text)
 
 
-DATASETS = {
+DATASETS: Dict[str, Any] = {
     'coco-dataset': CocoDataset,
     'yolo': YoloDataset,
     'label-studio': LabelStudioDataset,
@@ -317,7 +317,7 @@ def _pose(keypoints: np.ndarray, size: Tuple[int, int], score: float) -> Pose:
     return Pose(points, [*low, *(high - low)], score)
 
 
-def _rounded(values: Sequence[float]) -> List[float]:
+def _rounded(values: Iterable[float]) -> List[float]:
     return [round(float(value), 2) for value in values]
 
 

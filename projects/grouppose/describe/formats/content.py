@@ -1,6 +1,7 @@
 """COCO content, put together image by image and object by object."""
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import (Dict, Iterable, List, Mapping, NamedTuple, Optional,
+                    Sequence, Tuple)
 
 import numpy as np
 
@@ -106,7 +107,7 @@ class ContentBuilder:
             entry['bbox'] = _numbers(box)
         self._annotations.append(entry)
 
-    def place(self, labeled: Dict[str, Sequence[float]]) -> np.ndarray:
+    def place(self, labeled: Mapping[str, Sequence[float]]) -> np.ndarray:
         """Put keypoints that are known by name into their order.
 
         Args:
@@ -137,6 +138,6 @@ class ContentBuilder:
             ])
 
 
-def _numbers(values: Sequence[float]) -> List[float]:
+def _numbers(values: Iterable[float]) -> List[float]:
     """Numbers for JSON, to a thousandth of a pixel."""
     return [round(float(value), 3) for value in values]

@@ -84,7 +84,7 @@ def read(whole: Source, sources: List[Source]) -> Converted:
 def _points(where: str,
             skeleton: ElementTree.Element) -> Dict[str, Tuple[float, ...]]:
     """Keypoints of a skeleton by name: x, y, visibility."""
-    found = {}
+    found: Dict[str, Tuple[float, ...]] = {}
     for point in skeleton.findall('points'):
         try:
             x, y = map(float, point.attrib['points'].split(','))

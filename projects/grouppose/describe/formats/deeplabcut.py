@@ -96,7 +96,7 @@ def _read_table(path: Path) -> Tuple[List[Column], list]:
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f'{path}: no CSV table in UTF-8 ({error}). Save it '
                          'again by DeepLabCut.') from error
-    header = {}
+    header: Dict[str, List[str]] = {}
     while len(header) < len(lines) and lines[len(header)] and \
             lines[len(header)][0] in HEADER:
         line = lines[len(header)]

@@ -47,6 +47,16 @@ class Object:
     points: Dict[str, Tuple[float, float, float]]
     box: Optional[Box] = None
 
+    @property
+    def category(self) -> str:
+        """str: What it is, 'object' without a box."""
+        return self.box.category if self.box else 'object'
+
+    @property
+    def xywh(self) -> Optional[Tuple[float, float, float, float]]:
+        """tuple, optional: The box, if somebody drew one."""
+        return self.box.xywh if self.box else None
+
 
 def group_objects(points: List[Point], boxes: List[Box], where: str,
                   remedy: str) -> List[Object]:

@@ -73,10 +73,8 @@ def read(whole: Source, sources: List[Source]) -> Converted:
     for path, size, objects in parsed:
         image_id = builder.add_image(path, size)
         for item in objects:
-            builder.add_object(image_id,
-                               item.box.category if item.box else 'object',
-                               builder.place(item.points), item.box
-                               and item.box.xywh)
+            builder.add_object(image_id, item.category,
+                               builder.place(item.points), item.xywh)
     return Converted(builder.content, whole.folder, notes)
 
 
@@ -173,33 +171,38 @@ def _objects(where: str, regions: List[dict],
     groups = _groups(regions)
     points, boxes = [], []
     for region in regions:
-        kind, value = region.get('type'), region.get('value')
-        if kind not in KINDS:
+        if region.get('type') not in KINDS:
             continue
-        needed = ('x', 'y', 'width', 'height') if kind == KINDS[1] else ('x',
-                                                                         'y')
-        labels = value.get(kind) if isinstance(value, dict) else None
-        if not labels or not all(
-                isinstance(value.get(field),
-                           (int, float)) and math.isfinite(value[field])
-                for field in needed):
-            raise ValueError(
-                f'{where}: region {region.get("id", "")}: `value` needs '
-                f'`{kind}` and the numbers {", ".join(needed)}, got {value}. '
-                'Correct the region and export again.')
-        group = groups.get(region.get('id'))
-        x, y = (value[name] / 100 * side for name, side in zip('xy', size))
-        if kind == KINDS[0]:
-            points.append(Point(str(labels[0]), x, y, 2, group))
+        label, (x, y, width, height), degrees = _measure(where, region, size)
+        group = groups.get(str(region.get('id')))
+        if region['type'] == 'keypointlabels':
+            points.append(Point(label, x, y, 2, group))
         else:
-            width, height = (value[name] / 100 * side
-                             for name, side in zip(('width', 'height'), size))
-            boxes.append(
-                Box(
-                    str(labels[0]),
-                    _upright(x, y, width, height,
-                             value.get('rotation') or 0), group))
+            box = _upright(x, y, width, height, degrees)
+            boxes.append(Box(label, box, group))
     return group_objects(points, boxes, where, REMEDY)
+
+
+def _measure(where: str, region: dict,
+             size: Tuple[float, float]) -> Tuple[str, List[float], float]:
+    """Label of a region, left, top, width and height in pixels (of a
+    keypoint, the last two are 0), and by how many degrees it is turned."""
+    kind, value = region['type'], region.get('value')
+    needed = ['x', 'y']
+    if kind == 'rectanglelabels':
+        needed += ['width', 'height']
+    if not isinstance(value, dict) or not value.get(kind) or not all(
+            isinstance(value.get(name),
+                       (int, float)) and math.isfinite(value[name])
+            for name in needed):
+        raise ValueError(
+            f'{where}: region {region.get("id", "")}: `value` needs `{kind}` '
+            f'and the numbers {", ".join(needed)}, got {value}. Correct the '
+            'region and export again.')
+    xywh = [
+        value[name] / 100 * side for name, side in zip(needed, [*size, *size])
+    ]
+    return str(value[kind][0]), (xywh + [0, 0])[:4], value.get('rotation') or 0
 
 
 def _groups(regions: List[dict]) -> Dict[str, Hashable]:

@@ -54,10 +54,8 @@ def read(whole: Source, sources: List[Source]) -> Converted:
         name = files.name(str(source.json['imagePath']), base)
         image_id = builder.add_image(name, _size(source, whole.folder / name))
         for item in objects:
-            builder.add_object(image_id,
-                               item.box.category if item.box else 'object',
-                               builder.place(item.points), item.box
-                               and item.box.xywh)
+            builder.add_object(image_id, item.category,
+                               builder.place(item.points), item.xywh)
     notes = ['labelme keeps no order of keypoints: they are sorted by name.']
     if others:
         notes.append(f'{others} shapes that are neither points nor '

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 HDF5 = b'\x89HDF\r\n\x1a\n'
 ZIP = b'PK\x03\x04'
