@@ -54,7 +54,7 @@ def to_coco(path: str,
         ValueError: As :func:`read_annotations` does.
     """
     source = Source(Path(path))
-    if not source.path.exists() or source.head[:1] in (
+    if not source.path.exists() or source.head.lstrip()[:1] in (
             b'{', b'[') and find_format(source) in (None, 'COCO'):
         # The checks of COCO files tell what is wrong with it.
         return CocoFiles(path, images=images)

@@ -34,6 +34,29 @@ def test_table_with_images_elsewhere(tmp_path):
         read_annotations(table, images=images / 'sub')
 
 
+def test_other_tables_of_a_project(tmp_path):
+    """Copies for training and predictions are not read."""
+    write_deeplabcut(tmp_path)
+    table, = tmp_path.rglob('CollectedData_me.csv')
+    copy = tmp_path / 'training-datasets/set/CollectedData_me.csv'
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(table.read_bytes())
+    header = [
+        'scorer,net,net,net', 'bodyparts,tip,tip,tip', 'coords,x,y,likelihood'
+    ]
+    (table.parent / 'machinelabels.csv').write_text('\n'.join(
+        [*header, '0,1.5,2.5,0.9']))
+    converted = read_annotations(tmp_path)
+    assert len(converted.content['annotations']) == 3
+    assert '1 tables of predictions' in ' '.join(converted.notes)
+    with pytest.raises(ValueError, match='line 4: a table of the frames'):
+        read_annotations(table.parent / 'machinelabels.csv')
+
+    (table.parent / 'CollectedData_you.csv').write_bytes(table.read_bytes())
+    with pytest.raises(ValueError, match='a b.png is annotated twice. Remove'):
+        read_annotations(tmp_path)
+
+
 SINGLE = """scorer,me,me,me,me
 bodyparts,tip,tip,left_wing,left_wing
 coords,x,y,x,y

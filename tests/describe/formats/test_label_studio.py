@@ -1,6 +1,5 @@
 """Label Studio's JSON and JSON-MIN exports."""
 import copy
-import json
 
 import numpy as np
 import pytest
@@ -119,6 +118,15 @@ def test_predictions_of_unannotated_tasks(write):
     assert 'the predictions are taken' in ' '.join(converted.notes)
 
 
+def test_other_fields_of_a_task(write):
+    """The image is the text that looks like one."""
+    tasks = label_studio_tasks()
+    for task in tasks:
+        task['data'] = dict(title='x', photo=task['data']['image'], note='y')
+    assert read_poses(read_annotations(write(tasks)),
+                      False) == expected_poses(False)
+
+
 @pytest.mark.parametrize('degrees, box', [
     (0, (10, 20, 30, 5)),
     (90, (5, 20, 5, 30)),
@@ -130,10 +138,12 @@ def test_turned_rectangles(degrees, box):
 
 
 def change(path, value):
-    """A change of the first keypoint of the first task."""
+    """A change of the first keypoint of the first task, which comes first."""
 
     def change_(tasks):
-        region = tasks[0]['annotations'][0]['result'][1]
+        result = tasks[0]['annotations'][0]['result']
+        result.insert(0, result.pop(1))
+        region = result[0]
         assert region['type'] == 'keypointlabels'
         *parents, last = path.split('.')
         for name in parents:
@@ -157,20 +167,16 @@ def orphan(tasks):
 @pytest.mark.parametrize('damage, message', [
     (change('value.x', None), 'task 1: region k00: `value` needs'),
     (change('value.keypointlabels', []), 'task 1: region k00: `value` needs'),
-    (change('original_width', 0), '`original_width` and `original_height`'),
-    (change('image_rotation', 90), '`image_rotation` is 90'),
+    (change('original_width',
+            0), 'task 1: `original_width` and `original_height`'),
+    (change('image_rotation', 90), 'task 1: `image_rotation` is 90'),
     (repeat, "task 1: 'left_wing' occurs twice in one object.*rectangle"),
     (orphan, "task 1: 'tip' at 59.4, 39.6 lies in 0 boxes.*rectangle"),
 ])
 def test_malformed(write, damage, message):
     tasks = label_studio_tasks()
-    if damage == change:
-        tasks = json.loads(json.dumps(tasks))
     damage(tasks)
-    if damage is not orphan and damage is not repeat:
-        result = tasks[0]['annotations'][0]['result']
-        result[0], result[1] = result[1], result[0]
-    with pytest.raises(ValueError, match=f'export.json: {message}|{message}'):
+    with pytest.raises(ValueError, match=f'export.json: {message}'):
         read_annotations(write(tasks))
 
 

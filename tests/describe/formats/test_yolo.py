@@ -92,6 +92,16 @@ def test_lists_of_cvat(tmp_path):
     assert read_poses(read_annotations(tmp_path)) == expected()
 
 
+def test_same_images_for_both(tmp_path):
+    """They are trained on only, and divided later."""
+    path = write_yolo(tmp_path) / 'data.yaml'
+    path.write_text(path.read_text().replace('images/val', 'images/train'))
+    content, _, notes = read_annotations(tmp_path)
+    assert [image['split'] for image in content['images']] == ['train']
+    assert len(content['annotations']) == 2
+    assert '1 images of `val` are in `train`, too' in notes[1]
+
+
 def test_root_elsewhere(tmp_path):
     write_yolo(tmp_path / 'a')
     path = shutil.move(tmp_path / 'a/data.yaml', tmp_path / 'data.yaml')

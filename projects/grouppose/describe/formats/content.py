@@ -28,6 +28,7 @@ class ContentBuilder:
     """Collects what a reader finds.
 
     Args:
+        source (Path): What is read, for messages.
         keypoints (Sequence[str]): Names of the K keypoints, shared by all
             categories.
         skeleton (Sequence[tuple[int]]): Links as pairs of indices from 0.
@@ -35,9 +36,11 @@ class ContentBuilder:
     """
 
     def __init__(self,
+                 source: Path,
                  keypoints: Sequence[str],
                  skeleton: Sequence[Tuple[int, int]] = (),
                  flip_idx: Optional[Sequence[int]] = None):
+        self.source = source
         self.keypoints = list(keypoints)
         self._shared: dict = dict(
             keypoints=self.keypoints,
@@ -56,7 +59,7 @@ class ContentBuilder:
                   file_name: str,
                   size: Sequence[float],
                   split: str = '') -> int:
-        """Add an image, or find it again by its name.
+        """Add an image.
 
         Args:
             file_name (str): Relative to the folder of the images.
@@ -66,17 +69,25 @@ class ContentBuilder:
 
         Returns:
             int: Its id.
+
+        Raises:
+            ValueError: If it was added before: its objects would be there
+                twice, or some of them missing in each.
         """
-        if file_name not in self._images:
-            image = dict(
-                id=len(self._images) + 1,
-                file_name=file_name,
-                width=int(size[0]),
-                height=int(size[1]))
-            if split:
-                image['split'] = SPLITS.get(split, split)
-            self._images[file_name] = image
-        return self._images[file_name]['id']
+        if file_name in self._images:
+            raise ValueError(
+                f'{self.source}: the image {file_name} is annotated twice. '
+                'Remove one of the two, or put their objects together.')
+        number = len(self._images) + 1
+        image = dict(
+            id=number,
+            file_name=file_name,
+            width=int(size[0]),
+            height=int(size[1]))
+        if split:
+            image['split'] = SPLITS.get(split, split)
+        self._images[file_name] = image
+        return number
 
     def add_object(self,
                    image_id: int,
@@ -120,11 +131,6 @@ class ContentBuilder:
         return np.array([
             labeled.get(name, missing) for name in self.keypoints
         ]).reshape(-1, 3)
-
-    @property
-    def num_objects(self) -> int:
-        """int: Objects so far."""
-        return len(self._annotations)
 
     @property
     def content(self) -> dict:

@@ -62,7 +62,7 @@ def read(whole: Source, sources: List[Source]) -> Converted:
             f'{", ".join(kinds) or "nothing"}. Label the keypoints by a label '
             'of the type skeleton.')
     keypoints, links, labels = _describe(root, skeletons)
-    builder = ContentBuilder(keypoints, links)
+    builder = ContentBuilder(path, keypoints, links)
     for label in labels:
         builder.add_category(label)
     files = ImageFiles(whole.folder, path)

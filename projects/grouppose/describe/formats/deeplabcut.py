@@ -46,21 +46,33 @@ def read(whole: Source, sources: List[Source]) -> Converted:
         FileNotFoundError: If an image is missing.
         ValueError: If a table is damaged, or is HDF5.
     """
-    tables, keypoints, shared = [], [], set()
+    # A project has copies for training, too.
+    labeled = [s for s in sources if 'labeled-data' in s.path.parts]
+    sources = labeled or sources
+    tables, keypoints, shared, guesses = [], [], set(), 0
     for source in sources:
         columns, rows = _read_table(source.path)
+        if len(sources) > 1 and any(column.coord == 'likelihood'
+                                    for column in columns):
+            guesses += 1
+            continue
         tables.append((source, columns, rows))
         for column in columns:
             if column.individual == SHARED:
                 shared.add(column.bodypart)
             elif column.bodypart not in keypoints:
                 keypoints.append(column.bodypart)
-    builder = ContentBuilder(keypoints,
+    builder = ContentBuilder(whole.path, keypoints,
                              _skeleton(sources[0].path.parent, keypoints))
     files = ImageFiles(whole.folder, whole.path)
     empty = 0
     for source, columns, rows in tables:
         for where, name, values in rows:
+            if name.isdigit():
+                raise ValueError(
+                    f'{where}: a table of the frames of a video, not of '
+                    'images. Give CollectedData_*.csv from labeled-data, '
+                    'which people labeled.')
             animals = _animals(where, columns, values)
             if not animals:
                 empty += 1
@@ -76,6 +88,8 @@ def read(whole: Source, sources: List[Source]) -> Converted:
     if empty:
         notes.append(f'{empty} images without a labeled point are left out, '
                      'as DeepLabCut does.')
+    if guesses:
+        notes.append(f'{guesses} tables of predictions are left out.')
     if shared:
         notes.append('Body parts that belong to no animal are left out: '
                      f'{", ".join(sorted(shared))}.')
@@ -120,11 +134,6 @@ def _read_table(path: Path) -> Tuple[List[Column], list]:
         if not any(line):
             continue
         name = '/'.join(line[:start])
-        if name.isdigit():
-            raise ValueError(
-                f'{path}: line {number}: a table of the frames of a video, '
-                'not of images. Give CollectedData_*.csv from labeled-data, '
-                'which people labeled.')
         if len(line) != start + len(columns):
             raise ValueError(
                 f'{path}: line {number}: {len(line)} cells, the header has '

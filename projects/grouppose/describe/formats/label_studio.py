@@ -9,7 +9,7 @@ from typing import Dict, Hashable, Iterator, List, Tuple
 
 from .content import ContentBuilder, Converted
 from .grouping import Box, Object, Point, group_objects
-from .image_files import ImageFiles
+from .image_files import SUFFIXES, ImageFiles, name_parts
 from .source import Source
 
 REMEDY = ('Draw a rectangle around each object and make its keypoints '
@@ -69,7 +69,7 @@ def read(whole: Source, sources: List[Source]) -> Converted:
         for item in objects
         for name in item.points
     }
-    builder = ContentBuilder(sorted(names))
+    builder = ContentBuilder(whole.path, sorted(names))
     for path, size, objects in parsed:
         image_id = builder.add_image(path, size)
         for item in objects:
@@ -140,6 +140,9 @@ def _image_name(where: str, task: dict, regions: List[dict]) -> str:
         data[key] for key in [*keys, 'image', 'img', *data]
         if isinstance(data.get(key), str)
     ]
+    # Of several texts, the one that looks like the name of an image.
+    names.sort(key=lambda name: not '/'.join(name_parts(name)).lower().
+               endswith(SUFFIXES))
     if not names:
         raise ValueError(f'{where}: `data` names no image. Correct the task, '
                          'or remove it.')

@@ -47,7 +47,7 @@ def read(whole: Source, sources: List[Source]) -> Converted:
         for item in objects
         for name in item.points
     }
-    builder = ContentBuilder(sorted(names))
+    builder = ContentBuilder(whole.path, sorted(names))
     files = ImageFiles(whole.folder, whole.path)
     for source, objects in parsed:
         base = None if whole.images else source.path.parent

@@ -53,7 +53,8 @@ def read(whole: Source, sources: List[Source]) -> Converted:
                 predicted += 1
                 continue
             if builder is None:
-                builder = _describe(frame.user_instances[0].skeleton)
+                builder = _describe(whole.path,
+                                    frame.user_instances[0].skeleton)
             for instance in frame.user_instances:
                 if instance.skeleton.node_names != builder.keypoints:
                     raise ValueError(
@@ -90,14 +91,15 @@ def _load(sleap_io: Any, path: Path) -> Any:
         ) from error
 
 
-def _describe(skeleton: Any) -> ContentBuilder:
+def _describe(path: Path, skeleton: Any) -> ContentBuilder:
     """A builder for the nodes, edges and symmetries of a skeleton."""
     flip = list(range(len(skeleton.node_names)))
     for symmetry in skeleton.symmetries:
         a, b = (skeleton.index(node) for node in symmetry.nodes)
         flip[a], flip[b] = b, a
     stated = flip if skeleton.symmetries else None
-    return ContentBuilder(skeleton.node_names, skeleton.edge_inds, stated)
+    return ContentBuilder(path, skeleton.node_names, skeleton.edge_inds,
+                          stated)
 
 
 def _points(instance: Any) -> np.ndarray:

@@ -7,7 +7,7 @@ class and visibility are parts of the width and height of the image.
 import math
 import os.path as osp
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -49,12 +49,20 @@ def read(whole: Source, sources: List[Source]) -> Converted:
     num_keypoints, dim = _shape(path, config)
     classes = _by_number(config['names'])
     keypoints, notes = _keypoint_names(path, config, num_keypoints)
-    builder = ContentBuilder(keypoints, (), config.get('flip_idx'))
+    builder = ContentBuilder(path, keypoints, (), config.get('flip_idx'))
     for name in classes.values():
         builder.add_category(str(name))
     root = whole.images or _root(source)
+    seen: Set[Path] = set()
     for part in PARTS:
-        for image in _images(path, root, config.get(part), part):
+        images = _images(path, root, config.get(part), part)
+        repeated = seen.intersection(images)
+        if repeated:
+            notes.append(f'{len(repeated)} images of `{part}` are in `train`, '
+                         'too, and left out of it: evaluation on them would '
+                         'say nothing about new images.')
+        for image in sorted(set(images) - seen):
+            seen.add(image)
             size = image_size(image)
             name = osp.relpath(image, root).replace(osp.sep, '/')
             image_id = builder.add_image(name, size, part)
@@ -143,7 +151,8 @@ def _images(path: Path, root: Path, stated, part: str) -> List[Path]:
         if places[0].is_dir():
             found += list_images(places[0])
             continue
-        for line in places[0].read_text(encoding='utf-8').split('\n'):
+        for line in places[0].read_text(
+                encoding='utf-8', errors='replace').split('\n'):
             if line.strip():
                 name = line.strip()
                 near = places[0].parent / name
@@ -172,7 +181,8 @@ def _lines(label_file: Path) -> List[Tuple[int, List[str]]]:
     """Lines that hold something, with their numbers; none without a file."""
     if not label_file.is_file():
         return []
-    lines = label_file.read_text(encoding='utf-8').splitlines()
+    lines = label_file.read_text(
+        encoding='utf-8', errors='replace').splitlines()
     return [(number, line.split()) for number, line in enumerate(lines, 1)
             if line.strip()]
 
