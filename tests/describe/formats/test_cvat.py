@@ -27,6 +27,26 @@ def test_without_drawing(tmp_path):
     assert converted.content['categories'][0]['keypoints'] == NAMES[::-1]
 
 
+def test_subsets_and_absent_skeletons(tmp_path):
+    """A project has subsets; where a track is switched off, all is
+    outside."""
+    path = write_cvat(tmp_path) / 'annotations.xml'
+    text = path.read_text(encoding='utf-8')
+    text = text.replace('id="0" name', 'subset="Train" id="0" name')
+    text = text.replace('id="1" name', 'subset="Validation" id="1" name')
+    start = text.index('<skeleton')
+    end = text.index('</skeleton>')
+    path.write_text(
+        text[:start] + text[start:end].replace('outside="0"', 'outside="1"') +
+        text[end:],
+        encoding='utf-8')
+    converted = read_annotations(path)
+    assert [image['split']
+            for image in converted.content['images']] == ['train', 'val']
+    assert len(converted.content['annotations']) == 2
+    assert '1 skeletons with all points outside' in converted.notes[1]
+
+
 @pytest.mark.parametrize('old, new, message', [
     ('</annotations>', '', 'no XML of CVAT'),
     ('<?xml version="1.0" encoding="utf-8"?>',

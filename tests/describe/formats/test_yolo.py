@@ -51,6 +51,14 @@ def test_flip_idx_pairs_names_without_sides(tmp_path):
     assert not [f for f in findings if 'left and right' in str(f)]
 
 
+def test_flip_idx_that_says_nothing(tmp_path):
+    """Roboflow writes that each keypoint is its own partner."""
+    path = write_yolo(tmp_path) / 'data.yaml'
+    path.write_text(path.read_text().replace('[1, 0, 2]', '[0, 1, 2]'))
+    content = read_annotations(tmp_path).content
+    assert 'flip_idx' not in content['categories'][0]
+
+
 def test_no_names(tmp_path):
     converted = read_annotations(write_yolo(tmp_path, config=' '))
     assert converted.content['categories'][0]['keypoints'] == [
@@ -145,6 +153,7 @@ def test_turned_by_exif(tmp_path):
     ('kpt_shape: [3, 3]', '', '`kpt_shape` must be.*got None'),
     ('[3, 3]', '[3, 4]', '`kpt_shape` must be'),
     ('[1, 0, 2]', '[1, 2, 0]', '`flip_idx` must name the mirror partner'),
+    ('[1, 0, 2]', '[1, 0, a]', '`flip_idx` must name the mirror partner'),
     ('[1, 0, 2]', '[1, 0]', '`flip_idx` must name the mirror partner'),
     ('[left_wing, right_wing, tip]', '[a]', '`kpt_names` must list 3 names'),
     ('images/val', 'images/nothing', '`val`: no images/nothing'),

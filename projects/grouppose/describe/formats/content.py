@@ -85,7 +85,7 @@ class ContentBuilder:
             width=int(size[0]),
             height=int(size[1]))
         if split:
-            image['split'] = SPLITS.get(split, split)
+            image['split'] = SPLITS.get(split.lower(), split.lower())
         self._images[file_name] = image
         return number
 

@@ -66,6 +66,7 @@ def read(whole: Source, sources: List[Source]) -> Converted:
     for label in labels:
         builder.add_category(label)
     files = ImageFiles(whole.folder, path)
+    absent = 0
     for image in root.iter('image'):
         where = f'{path}: image {image.get("name")}'
         try:
@@ -76,9 +77,17 @@ def read(whole: Source, sources: List[Source]) -> Converted:
                              f'needed ({error}). Export it again.') from error
         image_id = builder.add_image(name, size, image.get('subset', ''))
         for skeleton in image.findall('skeleton'):
-            builder.add_object(image_id, skeleton.get('label', 'object'),
-                               builder.place(_points(where, skeleton)))
-    return Converted(builder.content, whole.folder, [])
+            points = _points(where, skeleton)
+            if points:
+                builder.add_object(image_id, skeleton.get('label', 'object'),
+                                   builder.place(points))
+            else:  # where a track is switched off, all points are outside
+                absent += 1
+    notes = []
+    if absent:
+        notes.append(f'{absent} skeletons with all points outside are left '
+                     'out.')
+    return Converted(builder.content, whole.folder, notes)
 
 
 def _points(where: str,

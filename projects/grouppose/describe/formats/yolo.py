@@ -7,7 +7,7 @@ class and visibility are parts of the width and height of the image.
 import math
 import os.path as osp
 from pathlib import Path
-from typing import Dict, List, Sequence, Set, Tuple
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -48,8 +48,9 @@ def read(whole: Source, sources: List[Source]) -> Converted:
     path, config = source.path, source.yaml
     num_keypoints, dim = _shape(path, config)
     classes = _by_number(config['names'])
+    flip_idx = _flip_idx(path, config, num_keypoints)
     keypoints, notes = _keypoint_names(path, config, num_keypoints)
-    builder = ContentBuilder(path, keypoints, (), config.get('flip_idx'))
+    builder = ContentBuilder(path, keypoints, (), flip_idx)
     for name in classes.values():
         builder.add_category(str(name))
     root = whole.images or _root(source)
@@ -94,18 +95,26 @@ def _shape(path: Path, config: dict) -> Tuple[int, int]:
     return shape[0], shape[1]
 
 
-def _keypoint_names(path: Path, config: dict,
-                    count: int) -> Tuple[List[str], List[str]]:
-    """Names of the keypoints, and what was assumed for them."""
+def _flip_idx(path: Path, config: dict, count: int) -> Optional[List[int]]:
+    """Mirror partners, None if they are not stated. Exports that do not know
+    them write that each keypoint is its own."""
     flip = config.get('flip_idx')
-    if flip is not None and (not isinstance(flip, list) or sorted(flip)
-                             != list(range(count)) or any(flip[flip[i]] != i
-                                                          for i in flip)):
+    numbers = list(range(count))
+    if flip is None or flip == numbers:
+        return None
+    if not isinstance(flip, list) or sorted(map(str, flip)) != sorted(
+            map(str, numbers)) or [flip[i] for i in flip] != numbers:
         raise ValueError(
             f'{path}: `flip_idx` must name the mirror partner of each of the '
             f'{count} keypoints, both ways, got {flip}. Correct it, or take '
             'it out.')
-    names = config.get('kpt_names')
+    return flip
+
+
+def _keypoint_names(path: Path, config: dict,
+                    count: int) -> Tuple[List[str], List[str]]:
+    """Names of the keypoints, and what was assumed for them."""
+    names = config.get('kpt_names', config.get('node_names'))
     if isinstance(names, dict):  # by class; all share the keypoints
         names = next(iter(names.values()), None)
     if names is not None:
