@@ -206,7 +206,11 @@ class KeypointFile:
             flip = entry.get('flip_idx')
             if entry.get('id') in self.used_categories and flip:
                 count = list(range(self.num_keypoints))
-                if sorted(flip) != count or [flip[i] for i in flip] != count:
+                if not isinstance(flip, list) or not all(
+                        isinstance(i, int)
+                        for i in flip) or sorted(flip) != count or [
+                            flip[i] for i in flip
+                        ] != count:
                     raise ValueError(
                         f'{self.path}: `flip_idx` of the category '
                         f'{entry.get("name")!r} must name the mirror partner '

@@ -154,6 +154,7 @@ def test_turned_by_exif(tmp_path):
     ('[3, 3]', '[3, 4]', '`kpt_shape` must be'),
     ('[1, 0, 2]', '[1, 2, 0]', '`flip_idx` must name the mirror partner'),
     ('[1, 0, 2]', '[1, 0, a]', '`flip_idx` must name the mirror partner'),
+    ('[1, 0, 2]', '["1", "0", 2]', '`flip_idx` must name'),
     ('[1, 0, 2]', '[1, 0]', '`flip_idx` must name the mirror partner'),
     ('[left_wing, right_wing, tip]', '[a]', '`kpt_names` must list 3 names'),
     ('images/val', 'images/nothing', '`val`: no images/nothing'),

@@ -102,8 +102,10 @@ def _flip_idx(path: Path, config: dict, count: int) -> Optional[List[int]]:
     numbers = list(range(count))
     if flip is None or flip == numbers:
         return None
-    if not isinstance(flip, list) or sorted(map(str, flip)) != sorted(
-            map(str, numbers)) or [flip[i] for i in flip] != numbers:
+    if not isinstance(flip, list) or not all(
+            isinstance(i, int) for i in flip) or sorted(flip) != numbers or [
+                flip[i] for i in flip
+            ] != numbers:
         raise ValueError(
             f'{path}: `flip_idx` must name the mirror partner of each of the '
             f'{count} keypoints, both ways, got {flip}. Correct it, or take '
