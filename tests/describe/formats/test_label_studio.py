@@ -48,6 +48,18 @@ def test_relations_in_any_direction(write):
                       False) == expected_poses(False)
 
 
+@pytest.mark.parametrize('link', ['parent', 'relation'])
+def test_links_count_more_than_places(write, link):
+    """Keypoints that lie outside of their rectangle, or in several."""
+    tasks = label_studio_tasks(link)
+    for task in tasks:
+        for region in task['annotations'][0]['result']:
+            if region['type'] == 'rectanglelabels':
+                region['value'].update(x=0, y=0, width=50, height=50)
+    assert read_poses(read_annotations(write(tasks)),
+                      False) == expected_poses(False)
+
+
 def test_keypoints_inside_of_rectangles(write):
     """The only one that holds a keypoint is its object."""
     converted = read_annotations(write(label_studio_tasks(link='')))
@@ -99,7 +111,8 @@ def test_which_annotation_counts(write):
         dict(empty, was_cancelled=True), empty,
         dict(sound, ground_truth=True)
     ]
-    undone = dict(copy.deepcopy(second), annotations=[])
+    undone = dict(
+        copy.deepcopy(second), annotations=[dict(sound, was_cancelled=True)])
     second['annotations'][0]['result'] = []
     converted = read_annotations(write([first, second, undone]))
     expected = expected_poses(False)

@@ -157,6 +157,7 @@ def test_turned_by_exif(tmp_path):
     ('[1, 0, 2]', '["1", "0", 2]', '`flip_idx` must name'),
     ('[1, 0, 2]', '[1, 0]', '`flip_idx` must name the mirror partner'),
     ('[left_wing, right_wing, tip]', '[a]', '`kpt_names` must list 3 names'),
+    ('names:\n  0: plane', 'names: plane', '`names` must list'),
     ('images/val', 'images/nothing', '`val`: no images/nothing'),
     ('0: plane', '1: plane', 'line 1: class 0 is not among the `names`'),
 ])

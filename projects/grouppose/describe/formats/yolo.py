@@ -47,7 +47,7 @@ def read(whole: Source, sources: List[Source]) -> Converted:
             f'{others[0].path}. Give the data.yaml of one of them.')
     path, config = source.path, source.yaml
     num_keypoints, dim = _shape(path, config)
-    classes = _by_number(config['names'])
+    classes = _classes(path, config)
     flip_idx = _flip_idx(path, config, num_keypoints)
     keypoints, notes = _keypoint_names(path, config, num_keypoints)
     builder = ContentBuilder(path, keypoints, (), flip_idx)
@@ -130,9 +130,15 @@ def _keypoint_names(path: Path, config: dict,
     return [f'keypoint_{i}' for i in range(count)], [note]
 
 
-def _by_number(names) -> Dict[int, str]:
-    """Names of classes from a list or from a mapping."""
-    return dict(enumerate(names)) if isinstance(names, list) else dict(names)
+def _classes(path: Path, config: dict) -> Dict[int, str]:
+    """Names of the classes by number, from a list or a mapping."""
+    names = config['names']
+    if isinstance(names, list):
+        return dict(enumerate(names))
+    if not isinstance(names, dict):
+        raise ValueError(f'{path}: `names` must list the names of the '
+                         f'classes, got {names}. Correct it.')
+    return names
 
 
 def _root(source: Source) -> Path:
