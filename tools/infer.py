@@ -17,9 +17,10 @@ import torch
 from tqdm import tqdm
 
 import launch
-from projects.grouppose.inference import (ImageFile, PictureFiles, PoseDrawer,
-                                          ResultFile, coco_results,
-                                          find_sources, load_model, predict)
+from projects.grouppose.inference import (DATASETS, DatasetFiles, ImageFile,
+                                          PictureFiles, PoseDrawer, ResultFile,
+                                          coco_results, find_sources,
+                                          load_model, predict)
 
 DESCRIPTION = """Find the people in images, videos or a camera's pictures.
 
@@ -29,7 +30,9 @@ password; frame counts the frames of a video from 0; bbox is the extent of the
 keypoints. Coordinates are pixels of the image as a viewer shows it, turned as
 its EXIF data say.
 DIR/visualizations holds the same images and videos with the poses drawn.
-Both are written as results come: Ctrl-C loses nothing.
+With --format, DIR/dataset holds a data set of the images and poses, to be
+corrected in a labeling tool and given to describe_dataset.py.
+All are written as results come: Ctrl-C loses nothing.
 
 Exit code: 0 if all went well, 1 if an input could not be read to its end (it
 is listed, the others are done), 2 if nothing was started, 130 after Ctrl-C."""
@@ -84,7 +87,17 @@ def parse_args(argv=None):
     parser.add_argument(
         '--boxes', action='store_true', help='draw boxes around poses, too')
     parser.add_argument(
-        '--no-pictures', action='store_true', help='write the JSON file only')
+        '--format',
+        choices=list(DATASETS),
+        help='write a data set, too: COCO keypoints, YOLO pose, or tasks of '
+        'Label Studio')
+    parser.add_argument(
+        '--category',
+        default='object',
+        metavar='NAME',
+        help='what an object is called in that data set (default: object)')
+    parser.add_argument(
+        '--no-pictures', action='store_true', help='draw nothing')
     parser.add_argument(
         '--show',
         action='store_true',
@@ -194,7 +207,7 @@ def show(picture):
     return cv2.waitKey(1) & 0xFF not in (27, ord('q'))
 
 
-def infer(args, model, frames, results, files, progress, failures):
+def infer(args, model, frames, results, files, dataset, progress, failures):
     """Predict all images, and write what is found.
 
     Args:
@@ -203,6 +216,7 @@ def infer(args, model, frames, results, files, progress, failures):
         frames (Iterable): From :func:`read_frames`.
         results (ResultFile): For the poses.
         files (PictureFiles, optional): For pictures of them.
+        dataset (DatasetFiles, optional): For a data set of them.
         progress (Progress): Counts.
         failures (dict): Gets a line for each source whose pictures cannot be
             written.
@@ -219,6 +233,11 @@ def infer(args, model, frames, results, files, progress, failures):
                 fields['frame'] = index
             results.extend(coco_results(poses, **fields))
             progress.update(len(poses))
+            if dataset is not None:
+                try:
+                    dataset.add(source, index, image, poses)
+                except OSError as error:
+                    failures[source] = str(error)
 
             if files is None and not args.show:
                 continue
@@ -242,15 +261,18 @@ def main(argv=None):
     check_arguments(parser, args)
     json_path = osp.join(args.out, 'predictions.json')
     folder = osp.join(args.out, 'visualizations')
+    dataset_folder = osp.join(args.out, 'dataset')
     try:
         sources = find_sources(args.inputs)
-        refuse_existing(parser, args, (json_path, folder))
+        refuse_existing(parser, args, (json_path, folder, dataset_folder))
         model = load_model(
             launch.read_config(args.config, args.cfg_options), args.checkpoint,
             args.device)
         os.makedirs(args.out, exist_ok=True)
         results = ResultFile(json_path)
         files = None if args.no_pictures else PictureFiles(folder, sources)
+        dataset = None if args.format is None else DatasetFiles(
+            args.format, dataset_folder, model.dataset_meta, args.category)
     except (OSError, ValueError) as error:
         parser.error(str(error))
 
@@ -260,7 +282,7 @@ def main(argv=None):
     interrupted = False
     try:
         infer(args, model, read_frames(sources, failures), results, files,
-              progress, failures)
+              dataset, progress, failures)
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -268,6 +290,8 @@ def main(argv=None):
         results.close()
         if files is not None:
             files.close()
+        if dataset is not None:
+            dataset.close()
 
     print(f'{progress.summary()}: {args.out}')
     for failure in failures.values():

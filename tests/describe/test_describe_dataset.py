@@ -74,6 +74,17 @@ def test_sound_data_gives_no_findings(write, tmp_path):
     }
 
 
+@pytest.mark.parametrize('flip', [[1, 0], [1, 2, 0, 3, 4], 'x', ['0'] * 5])
+def test_wrong_mirror_partners(write, tmp_path, flip):
+    content = make_content()
+    content['categories'][0]['flip_idx'] = flip
+    with pytest.raises(
+            ValueError,
+            match='ann.json: `flip_idx` of the '
+            "category 'plane' must name"):
+        describe(write(content), tmp_path / 'out')
+
+
 def each(field, change):
     """Damage that changes a field of every annotation."""
 

@@ -11,12 +11,17 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 from mmpose.apis import init_model
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from PIL import Image
 from pycocotools.coco import COCO
 
+from projects.grouppose.describe.formats import read_annotations
 from projects.grouppose.inference import (PoseDrawer, ResultFile, coco_results,
                                           find_sources, sources)
 from tests.helpers.tool_runs import TOOLS, kill_tool, start_tool
+
+COCO_NAMES = parse_pose_metainfo(
+    dict(from_file='configs/_base_/datasets/coco.py'))['keypoint_name2id']
 
 
 @pytest.fixture(scope='module')
@@ -79,6 +84,45 @@ def tree(folder='.'):
     return sorted(
         str(path.relative_to(folder)) for path in Path(folder).rglob('*')
         if path.is_file())
+
+
+@pytest.mark.parametrize('kind', ['coco-dataset', 'yolo', 'label-studio'])
+def test_data_set_for_labeling(run, tmp_path, kind):
+    """All images and frames with the poses of the result file; those of an
+    earlier run are not mixed in."""
+    write_image(tmp_path / 'in/a.jpg')
+    write_video(tmp_path / 'in/b.avi', num_frames=2)
+    code, results = run('in', '--no-pictures', '--format', kind, '--category',
+                        'person')
+    assert code == 0
+    content, folder, _ = read_annotations('out/dataset')
+    names = [Path(image['file_name']).name for image in content['images']]
+    assert names == ['a.jpg', 'b_000000.jpg', 'b_000001.jpg']
+    assert all(
+        (folder / image['file_name']).is_file() for image in content['images'])
+    category, = content['categories']
+    assert category['name'] == 'person'
+    assert set(category['keypoints']) <= set(COCO_NAMES)
+    sizes = {
+        image['id']: [image['width'], image['height']]
+        for image in content['images']
+    }
+    expected = []
+    for pose in results:
+        points = np.reshape(pose['keypoints'], (-1, 3))[:, :2]
+        inside = ((points >= 0) & (points <= sizes[pose['image_id']])).all(1)
+        if inside.any():
+            expected.append(sorted(points[inside].tolist()))
+    found = []
+    for ann in content['annotations']:
+        points = np.reshape(ann['keypoints'], (-1, 3))
+        found.append(sorted(points[points[:, 2] == 2][:, :2].tolist()))
+    assert found and len(found) == len(expected)
+    for a, b in zip(sorted(found), sorted(expected)):
+        np.testing.assert_allclose(a, b, atol=0.01)
+
+    with pytest.raises(SystemExit):
+        run('in', '--format', kind)
 
 
 @pytest.mark.parametrize('batch_size', [1, 3])

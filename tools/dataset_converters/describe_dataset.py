@@ -1,19 +1,26 @@
-"""Describe a COCO-format keypoint file for training, and say what looks wrong
-in it.
+"""Describe keypoint annotations for training, and say what looks wrong in
+them.
+
+They may be COCO keypoints, YOLO pose, CVAT for images, Label Studio's JSON,
+SLEAP, DeepLabCut's CSV or labelme: a file, a folder or a zip archive. The
+content decides, not the name.
 
 Writes into OUT: metainfo.py, MMPose's description of the keypoints; config.py,
-to train and evaluate with; report.md, what looks wrong; and train.json and
-val.json where the given files are divided, filtered or brought to COCO's form.
+to train and evaluate with; report.md, what looks wrong; train.json and
+val.json where the given files are divided, filtered or brought to COCO's form;
+annotations/*.json, what was read from another format than COCO; and images/,
+what was inside an archive or a SLEAP file.
 """
 import argparse
 import sys
 from pathlib import Path
+from typing import List
 
 ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from projects.grouppose.describe import describe  # noqa: E402
+from projects.grouppose.describe import describe, to_coco  # noqa: E402
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -22,17 +29,23 @@ def parse_args(argv=None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog='Exit code: 0, also with warnings; 1 if training would refuse '
         'the data,\nand then only the report is written; 2 if there is none.')
-    parser.add_argument('ann_file', help='COCO-format keypoint annotations')
+    parser.add_argument(
+        'ann_file',
+        metavar='PATH',
+        help='keypoint annotations: a COCO file, or what another tool writes')
     parser.add_argument(
         '--out',
         type=Path,
         required=True,
         help='folder to write to; its name becomes that of the data set')
     parser.add_argument(
-        '--images', help='folder of the images (default: that of ann_file)')
+        '--images',
+        help='folder of the images (default: that of PATH). Of the names in '
+        'other formats than COCO the longest end counts that exists in it')
     parser.add_argument(
         '--val-ann',
-        help='annotations to evaluate on (default: a part of ann_file)')
+        help='annotations to evaluate on (default: the part that PATH '
+        'names so, or a share of it)')
     parser.add_argument(
         '--val-images', help='folder of their images (default: --images)')
     parser.add_argument(
@@ -98,16 +111,33 @@ def _refuse_existing(folder: Path) -> None:
                 'another --out, or replace it with --overwrite.')
 
 
+def _convert(args: dict, folder: Path) -> List[str]:
+    """Write what is not COCO as COCO, in place of the arguments; answer with
+    what there is to know about it."""
+    train = to_coco(args['ann_file'], folder, args['images'])
+    notes = train.notes
+    args.update(ann_file=train.train, images=train.images)
+    if args['val_ann'] is None:
+        args['val_ann'] = train.val
+    else:
+        val_images = args['val_images'] or args['images']
+        val = to_coco(args['val_ann'], folder, val_images, 'val')
+        args.update(val_ann=val.train, val_images=val.images)
+        notes = notes + val.notes
+    return notes
+
+
 def main(argv=None) -> None:
     args = vars(parse_args(argv))
     folder, overwrite = args.pop('out'), args.pop('overwrite')
     try:
         if not overwrite:
             _refuse_existing(folder)
-        result = describe(folder=folder, **args)
+        notes = _convert(args, folder)
+        result = describe(folder=folder, notes=notes, **args)
         print(result.report)
         written = result.write(folder)
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         print(f'describe_dataset.py: {error}', file=sys.stderr)
         sys.exit(2)
     print('Written: ' + ', '.join(map(str, written)))

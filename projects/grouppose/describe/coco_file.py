@@ -79,6 +79,7 @@ class KeypointFile:
                 self.people.append(ann)
         self.used_categories = sorted({ann['category_id'] for ann in accepted})
         self.names, self.skeleton = self._read_categories()
+        self.flip_idx = self._read_flip_idx()
 
     @classmethod
     def read(cls,
@@ -262,3 +263,22 @@ class KeypointFile:
                     'one of them by --category NAME.')
         names = [str(name) for name in first['keypoints']]
         return names, first.get('skeleton') or []
+
+    def _read_flip_idx(self) -> Optional[List[int]]:
+        """The mirror partner of each keypoint, if the categories state it, as
+        those of formats that know it do."""
+        for entry in self.content['categories']:
+            flip = entry.get('flip_idx')
+            if entry.get('id') in self.used_categories and flip:
+                count = list(range(self.num_keypoints))
+                if not isinstance(flip, list) or not all(
+                        isinstance(i, int)
+                        for i in flip) or sorted(flip) != count or [
+                            flip[i] for i in flip
+                        ] != count:
+                    raise ValueError(
+                        f'{self.path}: `flip_idx` of the category '
+                        f'{entry.get("name")!r} must name the mirror partner '
+                        'of each keypoint, both ways. Correct or remove it.')
+                return flip
+        return None

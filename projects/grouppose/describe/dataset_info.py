@@ -130,8 +130,12 @@ def describe_keypoints(file: KeypointFile,
     known = find_known(names)
     partners, alone = pair_sides(names)
     _add_known_pairs(names, partners, known)
-    no_mirror = _find_doubt(names, partners, alone, known)
-    findings += _check_pairs(names, partners, alone, no_mirror)
+    if file.flip_idx is not None:  # what is stated counts more than names
+        partners = {i: j for i, j in enumerate(file.flip_idx) if i != j}
+        no_mirror = ''
+    else:
+        no_mirror = _find_doubt(names, partners, alone, known)
+        findings += _check_pairs(names, partners, alone, no_mirror)
     links, more = _find_links(file, names, known)
     findings += more
 

@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Union
+from typing import Dict, List, Optional, Sequence, Union
 
 from ..data.repairs import find_missing
 from .coco_file import KeypointFile
@@ -45,18 +45,20 @@ class Description:
         return [folder / name for name in contents]
 
 
-def describe(ann_file: Union[str, Path],
-             folder: Union[str, Path],
-             images: Optional[str] = None,
-             val_ann: Optional[str] = None,
-             val_images: Optional[str] = None,
-             category: Optional[str] = None,
-             redundant: Optional[str] = None,
-             small: bool = False,
-             epochs: Optional[int] = None,
-             val_part: float = 0.1,
-             seed: int = 0,
-             skip_missing: bool = False) -> Description:
+def describe(
+    ann_file: Union[str, Path],
+    folder: Union[str, Path],
+    images: Optional[str] = None,
+    val_ann: Optional[str] = None,
+    val_images: Optional[str] = None,
+    category: Optional[str] = None,
+    redundant: Optional[str] = None,
+    small: bool = False,
+    epochs: Optional[int] = None,
+    val_part: float = 0.1,
+    seed: int = 0,
+    skip_missing: bool = False,
+    notes: Sequence[str] = ()) -> Description:
     """Describe a data set and check it.
 
     Args:
@@ -81,6 +83,8 @@ def describe(ann_file: Union[str, Path],
         seed (int): Seed of the split. Defaults to 0.
         skip_missing (bool): Leave out images without a file. Defaults to
             False, which refuses them where they are needed.
+        notes (Sequence[str]): What the report says about the origin of the
+            annotations, a sentence each.
 
     Returns:
         Description: The report and the files to write.
@@ -100,7 +104,7 @@ def describe(ann_file: Union[str, Path],
     findings += check_file(
         train, str(place) if looked else None, skip_missing=skip_missing)
     findings += check_people(train, info)
-    parts = [_introduce(train), _keypoint_table(train, info)]
+    parts = [*notes, _introduce(train), _keypoint_table(train, info)]
     parts.append(format_findings(findings))
     val, val_place = None, place
     if val_ann is not None:

@@ -10,13 +10,15 @@
 ``tools/infer.py`` does the same for folders, videos, cameras and URLs.
 """
 from ..data.loading import read_image
+from .datasets import DATASETS, DatasetFiles
 from .model import check_keypoints, load_model, predict, read_fitting_weights
 from .results import PictureFiles, PoseDrawer, ResultFile, coco_results
 from .sources import ImageFile, Stream, Video, Webcam, find_sources
 from .speed import prepare_for_inference
 
 __all__ = [
-    'ImageFile', 'PictureFiles', 'PoseDrawer', 'ResultFile', 'Stream', 'Video',
-    'Webcam', 'check_keypoints', 'coco_results', 'find_sources', 'load_model',
-    'predict', 'prepare_for_inference', 'read_fitting_weights', 'read_image'
+    'DATASETS', 'DatasetFiles', 'ImageFile', 'PictureFiles', 'PoseDrawer',
+    'ResultFile', 'Stream', 'Video', 'Webcam', 'check_keypoints',
+    'coco_results', 'find_sources', 'load_model', 'predict',
+    'prepare_for_inference', 'read_fitting_weights', 'read_image'
 ]
