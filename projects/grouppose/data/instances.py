@@ -91,7 +91,7 @@ def stand_in_for_box(ann: dict, size: Optional[Sequence[float]]) -> dict:
     else:
         return {}
     sides = high - low
-    changes = dict(bbox=[*low.tolist(), *sides.tolist()])
+    changes: dict = dict(bbox=[*low.tolist(), *sides.tolist()])
     area = ann.get('area', 0)
     if is_number(area) and area <= 0:
         changes['area'] = float(BOX_SHARE * sides.prod())

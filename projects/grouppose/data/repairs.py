@@ -263,7 +263,8 @@ def _take_sizes(content: dict, folder: Optional[str]) -> Repair:
 
 def _flatten_keypoints(content: dict) -> List[Repair]:
     """Bring keypoints to one list of x, y and visibility."""
-    nested, pairs = [], []
+    nested: list = []
+    pairs: list = []
     for ann in content['annotations']:
         for field in KEYPOINT_FIELDS:
             points = ann.get(field)

@@ -45,20 +45,19 @@ class Description:
         return [folder / name for name in contents]
 
 
-def describe(
-    ann_file: Union[str, Path],
-    folder: Union[str, Path],
-    images: Optional[str] = None,
-    val_ann: Optional[str] = None,
-    val_images: Optional[str] = None,
-    category: Optional[str] = None,
-    redundant: Optional[str] = None,
-    small: bool = False,
-    epochs: Optional[int] = None,
-    val_part: float = 0.1,
-    seed: int = 0,
-    skip_missing: bool = False,
-    notes: Sequence[str] = ()) -> Description:
+def describe(ann_file: Union[str, Path],
+             folder: Union[str, Path],
+             images: Optional[str] = None,
+             val_ann: Optional[str] = None,
+             val_images: Optional[str] = None,
+             category: Optional[str] = None,
+             redundant: Optional[str] = None,
+             small: bool = False,
+             epochs: Optional[int] = None,
+             val_part: float = 0.1,
+             seed: int = 0,
+             notes: Sequence[str] = (),
+             skip_missing: bool = False) -> Description:
     """Describe a data set and check it.
 
     Args:

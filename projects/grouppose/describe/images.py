@@ -292,8 +292,11 @@ def _compare_headers(file: KeypointFile, headers: dict) -> Dict[int, str]:
     kinds = {}
     for image_id, (size, orientation) in headers.items():
         image = file.images[image_id]
-        stated = [image.get(side) for side in ('width', 'height')]
-        if not all(is_number(side) for side in stated):
+        stated = [
+            image[side] for side in ('width', 'height')
+            if is_number(image.get(side))
+        ]
+        if len(stated) < 2:
             continue  # refused by check_annotations
         sideways = orientation in SIDEWAYS
         seen = size[::-1] if sideways and file.upright else size

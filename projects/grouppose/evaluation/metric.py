@@ -160,7 +160,7 @@ class PoseCocoMetric(RunImagesMixin):
             self.coco,
             self.coco.loadRes(f'{outfile_prefix}.keypoints.json'),
             self.iou_type,
-            self.dataset_meta['sigmas'],
+            self.dataset_meta['sigmas'],  # type: ignore[index]
             self.use_area,
             max_dets=max_dets)
         evaluation.evaluate()
