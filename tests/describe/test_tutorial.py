@@ -1,14 +1,15 @@
 """The commands of docs/your_own_data.md, as a reader types them."""
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.pages import DOCS, code_blocks
+
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / 'docs/your_own_data.md'
+PAGE = 'your_own_data.md'
 # What the page does in minutes, done in seconds: fewer images, one epoch.
 SHORTER = {
     'data/planes 650': 'data/planes 24',
@@ -17,27 +18,21 @@ SHORTER = {
 }
 
 
-def blocks(language):
-    """Code blocks of the page in a language."""
-    return re.findall(rf'^```{language}\n(.*?)^```', PAGE.read_text(),
-                      re.DOTALL | re.MULTILINE)
-
-
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     """Where the page's program lies and its commands are run."""
     path = tmp_path_factory.mktemp('tutorial')
     for name in ('tools', 'projects', 'configs'):
         (path / name).symlink_to(ROOT / name)
-    program, = blocks('python')
-    assert '`draw_planes.py`' in PAGE.read_text()
+    program, = code_blocks(PAGE, 'python')
+    assert '`draw_planes.py`' in (DOCS / PAGE).read_text()
     (path / 'draw_planes.py').write_text(program)
     return path
 
 
 def test_commands(folder):
     """All of them succeed, in their order, and end with a table of AP."""
-    commands = ''.join(blocks('shell'))
+    commands = ''.join(code_blocks(PAGE, 'shell'))
     for long, short in SHORTER.items():
         assert long in commands
         commands = commands.replace(long, short)
