@@ -204,8 +204,8 @@ class ReleasedDenoisingQueries(OKSDenoisingQueries):
         device = targets.labels.device
         draw = torch.rand(slots, device=device)
         limits = torch.tensor([0., math.log(2), math.log(10)], device=device)
-        low = limits[:2, None, None]
-        alpha = low + (limits[1:, None, None] - low) * draw
+        limits = limits[:len(self.bands) + 1, None, None]
+        alpha = limits[:-1] + (limits[1:] - limits[:-1]) * draw
         references = released_references(targets,
                                          torch.rand(*slots, 2, device=device),
                                          alpha)
