@@ -1,11 +1,13 @@
 """Correct keypoints (PCK) beside AP, and the spread of the errors."""
+import json
+
 import numpy as np
 import pytest
 from mmpose.registry import DATASETS, METRICS
 
 from projects.grouppose.evaluation import MatchedPoses
 from tests.helpers.evaluation import (annotated_poses, dataset_config, edit,
-                                      metric_config, name_metainfo,
+                                      metric_config, name_metainfo, write,
                                       write_people)
 
 THRESHOLDS = (0.05, 0.1, 0.2)
@@ -109,6 +111,21 @@ def test_crowds_and_objects_without_keypoints_do_not_count(tmp_path):
     edit(ann_file, lambda content: content['annotations'].pop())
     metrics = run(ann_file, lambda samples: None)
     assert metrics['coco/PCK@0.05'] == metrics['coco/found'] == -1
+
+
+def test_nobody_is_annotated(tmp_path):
+    """With as many poses per image as are annotated."""
+    ann_file = write_people(tmp_path, [1])
+    image = json.loads(ann_file.read_text())['images'][0]
+    nobody = tmp_path / 'nobody.json'
+    write(nobody, [image], [])
+    dataset = DATASETS.build(dataset_config(ann_file))
+    metric = METRICS.build(
+        metric_config(nobody, pck=THRESHOLDS, max_dets=None))
+    metric.dataset_meta = dataset.metainfo
+    metric.process({}, [annotated_poses(dataset.get_data_info(0))])
+    metrics = metric.evaluate(1)
+    assert metrics['coco/AP'] == metrics['coco/PCK@0.05'] == -1
 
 
 def test_sigmas_do_not_matter(tmp_path):

@@ -164,7 +164,7 @@ class PoseCocoMetric(RunImagesMixin):
             self.coco.createIndex()
         max_dets = self.max_dets
         if max_dets is None:
-            max_dets = max(COCO_MAX_DETS, *count_people(self.coco).values())
+            max_dets = max([COCO_MAX_DETS, *count_people(self.coco).values()])
         predictions = self.coco.loadRes(f'{outfile_prefix}.keypoints.json')
         evaluation = PoseCOCOeval(
             self.coco,
