@@ -410,6 +410,7 @@ def test_config(write, tmp_path, small):
     metric.dataset_meta = val.metainfo
     assert metric.use_area and len(metric.coco.getImgIds()) == 3
     assert metric.max_dets is None  # follows the data
+    assert list(metric.pck) == [0.05, 0.1, 0.2]
 
 
 def test_split_depends_on_the_seed_only(write, tmp_path):

@@ -167,6 +167,9 @@ def test_few_errors_say_nothing(run, results, tmp_path):
     _, table, output = run(results[:20])
     assert table['tip'][1] == 'too few errors'
     assert '0 of 4 sigmas could be changed' in output
+    output = run(results[:20], '--write', tmp_path / 'new.py')[2]
+    assert 'new.py was not written' in output
+    assert not (tmp_path / 'new.py').exists()
     code, _, _ = run(results[:20], '--keypoints', 'tip')
     assert '30 are needed' in code
 

@@ -193,6 +193,10 @@ def run(args: argparse.Namespace) -> None:
         print(f'{len(chosen)} of {len(current)} sigmas could be changed; '
               'nothing was: add --write FILE.')
         return
+    if not chosen:
+        print(f'No bound is below its sigma, so {args.write} was not written. '
+              'To raise sigmas, name --keypoints.')
+        return
     info, _ = dataset_info.describe_given(given,
                                           given.metainfo['dataset_name'])
     for i in chosen:
