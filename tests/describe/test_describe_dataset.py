@@ -15,8 +15,9 @@ from projects.grouppose.data import PoseRandomFlip
 from projects.grouppose.data.metainfo import load_metainfo
 from projects.grouppose.describe import describe
 from projects.grouppose.describe.coco_file import KeypointFile
+from projects.grouppose.describe.known_datasets import KnownDataset
 from projects.grouppose.describe.names import pair_sides
-from projects.grouppose.describe.sigmas import KnownDataset, estimate_sigmas
+from projects.grouppose.describe.sigmas import estimate_sigmas
 from tests.helpers.tool_runs import TOOLS, load_tool
 
 SAMPLES = Path(__file__).resolve().parents[3] / 'shared/data'
@@ -409,6 +410,7 @@ def test_config(write, tmp_path, small):
     metric.dataset_meta = val.metainfo
     assert metric.use_area and len(metric.coco.getImgIds()) == 3
     assert metric.max_dets is None  # follows the data
+    assert list(metric.pck) == [0.05, 0.1, 0.2]
 
 
 def test_split_depends_on_the_seed_only(write, tmp_path):

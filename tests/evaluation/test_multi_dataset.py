@@ -1,22 +1,13 @@
 """Several data sets in one run, each by its own metric."""
-from pathlib import Path
-
-import mmpose
 import numpy as np
 import pytest
-from mmengine.config import Config
 from mmpose.registry import EVALUATORS
 
 from tests.helpers.evaluation import (COCO, dataset_config, make_runner,
-                                      metric_config, write_people)
+                                      metric_config, name_metainfo,
+                                      write_people)
 
 pytestmark = pytest.mark.usefixtures('unformatted_configs')
-
-
-def name_metainfo(name: str) -> dict:
-    """COCO's keypoints under the name of another data set."""
-    path = Path(mmpose.__file__).parent / '.mim' / COCO['from_file']
-    return dict(Config.fromfile(path).dataset_info, dataset_name=name)
 
 
 @pytest.fixture
@@ -26,7 +17,7 @@ def parts(tmp_path):
     for seed, (name, counts) in enumerate((('one', [2, 30]), ('two', [3]))):
         ann_file = write_people(tmp_path / name, counts, seed=seed)
         dataset = dataset_config(ann_file, metainfo=name_metainfo(name))
-        metric = metric_config(ann_file, prefix=name, max_dets=None)
+        metric = metric_config(ann_file, prefix=name, max_dets=None, pck=[0.1])
         parts[name] = dataset, metric
     return parts
 
@@ -63,6 +54,8 @@ def test_each_data_set_has_its_metrics(parts, tmp_path, kind):
     metrics = runner.test()
     assert metrics['one/AP'] == metrics['one/AR'] == pytest.approx(1)
     assert metrics['two/AP'] == metrics['two/AR'] == 0
+    assert metrics['one/PCK@0.1'] == metrics['one/found'] == 1
+    assert metrics['two/PCK@0.1'] < 0.05
 
 
 def test_metainfo_of_a_class(tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 import cv2
+import mmpose
 import numpy as np
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
@@ -86,6 +87,12 @@ def edit(path: Path, change, copy: Optional[Path] = None) -> Path:
     copy = copy or path
     copy.write_text(json.dumps(content))
     return copy
+
+
+def name_metainfo(name: str) -> dict:
+    """COCO's keypoints under the name of another data set."""
+    path = Path(mmpose.__file__).parent / '.mim' / COCO['from_file']
+    return dict(Config.fromfile(path).dataset_info, dataset_name=name)
 
 
 def dataset_config(ann_file: Path, **changes) -> dict:

@@ -72,6 +72,13 @@ def parse_args(argv=None) -> argparse.Namespace:
         metavar='JSON',
         help='annotations of the same people by others, to measure sigmas')
     parser.add_argument(
+        '--metainfo',
+        metavar='NAME|FILE',
+        help="description of the keypoints that replaces PATH's: one of "
+        "MMPose's by its name, such as wflw, or a file like the metainfo.py "
+        'that this program writes. Such a file is Python, and is executed: '
+        'give only one that you trust')
+    parser.add_argument(
         '--small',
         action='store_true',
         help='config for the small model, which learns on a CPU (default: '

@@ -1,119 +1,25 @@
-"""The description of keypoints in MMPose's format: names, mirrored pairs,
+"""From a keypoint file or a given description to names, mirrored pairs,
 skeleton and sigmas."""
-from dataclasses import dataclass
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 from .coco_file import KeypointFile
 from .findings import Finding, found
+from .known_datasets import GivenInfo, KnownDataset, find_known
+from .metainfo_file import DatasetInfo, Keypoint, format_comment
 from .names import (canonical_names, find_sides, find_unknown, is_on_axis,
                     pair_sides)
-from .sigmas import KnownDataset, choose_sigmas, find_known
+from .sigmas import choose_sigmas
 
 COLORS = dict(left=[0, 255, 0], right=[255, 128, 0])
 MIDDLE = [51, 153, 255]
 
 
-@dataclass
-class Keypoint:
-    """One keypoint.
-
-    Args:
-        name (str): Its name, unique in the data set.
-        side (str): 'left', 'right' or ''.
-        swap (str): Name of its partner in a mirrored image (left and right),
-            '' if none.
-        body (str): Half of the body: 'upper', 'lower' or '' if not known.
-        sigma (float): OKS sigma.
-        source (str): Where the sigma comes from.
-    """
-    name: str
-    side: str
-    swap: str
-    body: str
-    sigma: float
-    source: str
-
-    @property
-    def color(self) -> List[int]:
-        """list[int]: RGB by side."""
-        return COLORS.get(self.side, MIDDLE)
-
-
-@dataclass
-class DatasetInfo:
-    """Description of the keypoints of a data set.
-
-    Args:
-        name (str): Name of the data set.
-        keypoints (list[Keypoint]): The K keypoints.
-        links (list[tuple[int]]): Skeleton, pairs of indices.
-        no_mirror (str): Why images must not be mirrored, a noun phrase, or
-            '' if all pairs of left and right are known. Defaults to ''.
-    """
-    name: str
-    keypoints: List[Keypoint]
-    links: List[Tuple[int, int]]
-    no_mirror: str = ''
-
-    def format(self) -> str:
-        """Format as Python text, for the file of ``metainfo.from_file``."""
-        lines = [
-            'dataset_info = dict(',
-            f'    dataset_name={_literal(self.name)},',
-            '    keypoint_info={',
-        ]
-        for i, point in enumerate(self.keypoints):
-            lines += [
-                f'        {i}:',
-                '        dict(',
-                f'            name={_literal(point.name)},',
-                f'            id={i},',
-                f'            color={point.color},',
-                f'            type={point.body!r},',
-                f'            swap={_literal(point.swap)}),',
-            ]
-        lines += ['    },', '    skeleton_info={' + '},' * (not self.links)]
-        for i, link in enumerate(self.links):
-            ends = [self.keypoints[end] for end in link]
-            names = ', '.join(_literal(end.name) for end in ends)
-            color = ends[0].color if ends[0].side == ends[1].side else MIDDLE
-            lines += [
-                f'        {i}:',
-                '        dict(',
-                f'            link=({names}),',
-                f'            id={i},',
-                f'            color={color}),',
-            ]
-        if self.links:
-            lines.append('    },')
-        lines += [
-            f'    joint_weights=[1.0] * {len(self.keypoints)},',
-            '    sigmas=[',
-        ]
-        lines += [
-            f'        {point.sigma},  # {_comment(point.name)}: {point.source}'
-            for point in self.keypoints
-        ]
-        return '\n'.join(lines + ['    ])', ''])
-
-
-def _literal(text: str) -> str:
-    """A text as Python, in which MMEngine finds nothing to replace.
-
-    What is written here will be executed, and names come from a file.
-    """
-    return repr(text).replace('{{', '{\\x7b')
-
-
-def _comment(text: str) -> str:
-    """A text that ends no comment, mostly as it is."""
-    is_plain = text.isprintable() and '{{' not in text
-    return text if is_plain else _literal(text)
-
-
-def describe_keypoints(file: KeypointFile,
-                       name: str,
-                       estimates=None) -> Tuple[DatasetInfo, List[Finding]]:
+def describe_keypoints(
+        file: KeypointFile,
+        name: str,
+        estimates=None,
+        given: Optional[GivenInfo] = None
+) -> Tuple[DatasetInfo, List[Finding]]:
     """Describe the keypoints of a file.
 
     Args:
@@ -121,11 +27,20 @@ def describe_keypoints(file: KeypointFile,
         name (str): Name of the data set.
         estimates (tuple, optional): Measured sigmas, from
             :func:`estimate_sigmas`.
+        given (GivenInfo, optional): A description that takes the place of
+            what the file says.
 
     Returns:
         tuple: The description, and what looks wrong about names, pairs and
         skeleton.
+
+    Raises:
+        ValueError: If the given description has another number of keypoints.
     """
+    if given is not None:
+        findings = _check_given(file, given)
+        info, more = describe_given(given, name, estimates)
+        return info, findings + more
     names, findings = _find_names(file)
     known = find_known(names)
     partners, alone = pair_sides(names)
@@ -140,19 +55,100 @@ def describe_keypoints(file: KeypointFile,
     findings += more
 
     joints = canonical_names(names)
-    sides = find_sides(names)
+    sides = [side for side, _ in find_sides(names)]
     keypoints = []
     for i, (sigma,
             source) in enumerate(choose_sigmas(names, known, estimates)):
         keypoints.append(
             Keypoint(
                 name=names[i],
-                side=sides[i][0],
+                side=sides[i],
                 swap=names[partners[i]] if i in partners else '',
                 body=_find_body(joints[i], known),
                 sigma=sigma,
-                source=source))
-    return DatasetInfo(name, keypoints, links, no_mirror), findings
+                source=source,
+                color=COLORS.get(sides[i], MIDDLE)))
+    link_colors = [
+        keypoints[a].color if sides[a] == sides[b] else MIDDLE
+        for a, b in links
+    ]
+    return DatasetInfo(name, keypoints, links, link_colors,
+                       no_mirror), findings
+
+
+def describe_given(given: GivenInfo,
+                   name: str,
+                   estimates=None) -> Tuple[DatasetInfo, List[Finding]]:
+    """Take over a description, with sigmas where it has none.
+
+    Args:
+        given (GivenInfo): The description.
+        name (str): Name of the data set.
+        estimates (tuple, optional): Measured sigmas, from
+            :func:`estimate_sigmas`.
+
+    Returns:
+        tuple: The description, and what looks wrong about its pairs. Images
+        are not mirrored if it has no pairs though there may be some.
+    """
+    names, metainfo = given.names, given.metainfo
+    known = find_known(names)
+    partners = {i: j for i, j in enumerate(metainfo['flip_indices']) if i != j}
+    findings = found(
+        'note',
+        f'{given.source} names the partner in a mirror of one keypoint of a '
+        'pair only',
+        given.completed,
+        'It is taken to hold both ways',
+        unit='keypoint')
+    no_mirror = ''
+    if not partners:
+        alone = pair_sides(names)[1]
+        no_mirror = _find_doubt(names, partners, alone, known)
+        findings += _check_pairs(names, partners, alone, no_mirror)
+    sides = find_sides(names)
+    keypoints = []
+    for i, (sigma, source) in enumerate(
+            choose_sigmas(names, known, estimates, given)):
+        body = [
+            half for half in ('upper', 'lower')
+            if i in metainfo[f'{half}_body_ids']
+        ]
+        keypoints.append(
+            Keypoint(
+                name=names[i],
+                side=sides[i][0],
+                swap=names[partners[i]] if i in partners else '',
+                body=''.join(body),
+                sigma=sigma,
+                source=source,
+                color=metainfo['keypoint_colors'][i].tolist()))
+    return DatasetInfo(name, keypoints, metainfo['skeleton_links'],
+                       metainfo['skeleton_link_colors'].tolist(),
+                       no_mirror), findings
+
+
+def _check_given(file: KeypointFile, given: GivenInfo) -> List[Finding]:
+    """Compare a given description with what a file says."""
+    names = given.names
+    if len(names) != file.num_keypoints:
+        raise ValueError(
+            f'--metainfo {given.source}: it describes {len(names)} keypoints, '
+            f'but the annotations of {file.path} have {file.num_keypoints}. '
+            'Give the description of these keypoints, or none.')
+    own = canonical_names(file.names or [])
+    theirs = canonical_names(names)
+    moved = [
+        mine for mine, joint, other in zip(file.names or [], own, theirs)
+        if joint != other and joint in theirs
+    ]
+    return found(
+        'warning',
+        f'Keypoints that {given.source} has at another place',
+        moved, 'The description counts, and names the first keypoint of the '
+        'annotations first. Check that it is meant for this file',
+        unit='keypoint',
+        total=len(names))
 
 
 def _find_names(file: KeypointFile) -> Tuple[List[str], List[Finding]]:
@@ -249,7 +245,7 @@ def _find_doubt(names: List[str], partners: dict, alone: List[int],
 
 def _shorten(names: List[str], chosen: List[int]) -> str:
     """Some of the names as they are, fit for a comment of a config."""
-    shown = ', '.join(_comment(names[i]) for i in chosen[:3])
+    shown = ', '.join(format_comment(names[i]) for i in chosen[:3])
     return shown + (f' and {len(chosen) - 3} more' if len(chosen) > 3 else '')
 
 

@@ -8,11 +8,13 @@ from typing import Dict, List, Optional, Sequence, Union
 
 from ..data.repairs import find_missing
 from .coco_file import KeypointFile
-from .dataset_info import DatasetInfo, describe_keypoints
+from .dataset_info import describe_keypoints
 from .findings import format_findings
 from .images import check_file, check_match, check_overlap
+from .known_datasets import read_description
+from .metainfo_file import DatasetInfo
 from .people import check_people
-from .sigmas import estimate_sigmas
+from .sigmas import estimate_sigmas, explain_default
 from .training_config import (HERE, PUBLISHED, SMALL, Split, format_config,
                               split_content)
 
@@ -57,7 +59,8 @@ def describe(ann_file: Union[str, Path],
              val_part: float = 0.1,
              seed: int = 0,
              notes: Sequence[str] = (),
-             skip_missing: bool = False) -> Description:
+             skip_missing: bool = False,
+             metainfo: Optional[str] = None) -> Description:
     """Describe a data set and check it.
 
     Args:
@@ -84,21 +87,27 @@ def describe(ann_file: Union[str, Path],
             False, which refuses them where they are needed.
         notes (Sequence[str]): What the report says about the origin of the
             annotations, a sentence each.
+        metainfo (str, optional): A description whose names, pairs, skeleton,
+            colors and sigmas replace what the file says, see
+            :func:`read_description`.
 
     Returns:
         Description: The report and the files to write.
 
     Raises:
-        FileNotFoundError: If an annotation file is missing.
-        ValueError: If a file is not a COCO-format keypoint file.
+        FileNotFoundError: If an annotation file or the description is
+            missing.
+        ValueError: If a file is not a COCO-format keypoint file, or the
+            description is not one of its keypoints.
     """
     folder = Path(folder)
     name = folder.resolve().name
     place = Path(images or Path(ann_file).parent)
     train = KeypointFile.read(ann_file, category, place)
     second = KeypointFile.read(redundant, category) if redundant else train
+    given = None if metainfo is None else read_description(metainfo)
     info, findings = describe_keypoints(train, name,
-                                        estimate_sigmas(train, second))
+                                        estimate_sigmas(train, second), given)
     looked = images is not None or _has_images(train, place)
     findings += check_file(
         train, str(place) if looked else None, skip_missing=skip_missing)
@@ -191,4 +200,5 @@ def _keypoint_table(file: KeypointFile, info: DatasetInfo) -> str:
     for point, seen in zip(info.keypoints, file.labeled.sum(0) / people):
         lines.append(f'| {point.name} | {point.swap} | {seen:.0%} | '
                      f'{point.sigma} | {point.source} |')
-    return '\n'.join(lines)
+    explanation = explain_default([point.source for point in info.keypoints])
+    return '\n'.join([*lines, '', explanation] if explanation else lines)

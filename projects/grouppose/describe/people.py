@@ -5,8 +5,8 @@ from typing import List, Tuple
 import numpy as np
 
 from .coco_file import KeypointFile
-from .dataset_info import DatasetInfo
 from .findings import Finding, found
+from .metainfo_file import DatasetInfo
 from .sigmas import box_iou
 
 # With fewer people, what all of them share may be chance.

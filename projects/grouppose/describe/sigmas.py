@@ -1,91 +1,91 @@
 """OKS sigmas: the spread of annotations per keypoint, from known data sets or
 measured on people who were annotated twice."""
-import warnings
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
 import numpy as np
-from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
 from .coco_file import KeypointFile
+from .known_datasets import GivenInfo, KnownDataset
 from .names import canonical_names
 
-# MMPose's descriptions of data sets with measured or adopted sigmas; where
-# two share as many joints with a file, the first one counts.
-KNOWN_DATASETS = ('coco', 'coco_wholebody', 'crowdpose', 'ap10k')
 # What CrowdPose took for the joints that it has beyond COCO's, and about the
 # size of COCO's shoulder. COCO's own range from 0.025 (eye) to 0.107 (hip).
 DEFAULT_SIGMA = 0.079
+DEFAULT = 'default'
+ERROR = 0.1  # of an object's size: the example of what sigmas do
+THRESHOLDS = np.arange(50, 100, 5) / 100  # of OKS, over which AP is the mean
 # With so many pairs, an estimated sigma is within 16% of the true one in two
 # of three cases.
 MIN_PAIRS = 10
 MIN_IOU = 0.5
 
 
-@dataclass
-class KnownDataset:
-    """A data set that MMPose describes.
-
-    Args:
-        name (str): Name of its file in MMPose.
-        joints (dict[str, int]): Index of each joint by canonical name.
-        metainfo (dict): The file as MMPose parses it.
-    """
-    name: str
-    joints: Dict[str, int]
-    metainfo: dict
-
-    @classmethod
-    def load(cls, name: str) -> 'KnownDataset':
-        """Read MMPose's description of a data set."""
-        with warnings.catch_warnings():
-            # That the file is found in MMPose, not here.
-            warnings.simplefilter('ignore')
-            metainfo = parse_pose_metainfo(
-                dict(from_file=f'configs/_base_/datasets/{name}.py'))
-        names = canonical_names(list(metainfo['keypoint_id2name'].values()))
-        return cls(name, {joint: i for i, joint in enumerate(names)}, metainfo)
-
-
-def find_known(names: List[str]) -> List[KnownDataset]:
-    """Known data sets that share joints with a file, the closest first."""
-    joints = set(canonical_names(names))
-    known = [KnownDataset.load(name) for name in KNOWN_DATASETS]
-    known.sort(key=lambda dataset: -len(joints & dataset.joints.keys()))
-    return [dataset for dataset in known if joints & dataset.joints.keys()]
-
-
 def choose_sigmas(
     names: List[str],
     known: List[KnownDataset],
-    estimates: Optional[Tuple[np.ndarray, np.ndarray]] = None
+    estimates: Optional[Tuple[np.ndarray, np.ndarray]] = None,
+    given: Optional[GivenInfo] = None,
 ) -> List[Tuple[float, str]]:
     """Choose a sigma for each keypoint and say where it comes from.
 
-    A measured sigma is preferred to that of a known data set, and that to
-    the default.
+    A measured sigma is preferred to that of a given description, that to the
+    one of a known data set, and that to the default.
 
     Args:
         names (list[str]): Names of the K keypoints.
         known (list[KnownDataset]): The closest first.
         estimates (tuple[np.ndarray], optional): Measured sigmas, from
             :func:`estimate_sigmas`.
+        given (GivenInfo, optional): Description that the user names.
 
     Returns:
         list[tuple]: Per keypoint the sigma and a text that names its source.
     """
     chosen = []
-    for i, joint in enumerate(canonical_names(names)):
-        source = next((d for d in known if joint in d.joints), None)
+    joints = canonical_names(names)
+    for i, joint in enumerate(joints):
+        options: List[Tuple[Optional[float], str]] = []
         if estimates is not None and estimates[1][i] >= MIN_PAIRS:
-            sigma = float(f'{estimates[0][i]:.3g}')
-            chosen.append((sigma, f'measured on {estimates[1][i]} pairs'))
-        elif source is not None:
-            sigma = source.metainfo['sigmas'][source.joints[joint]]
-            chosen.append((float(f'{sigma:.3g}'), source.name))
-        else:
-            chosen.append((DEFAULT_SIGMA, 'default'))
+            options.append(
+                (estimates[0][i], f'measured on {estimates[1][i]} pairs'))
+        if given is not None and given.metainfo['sigmas'][i] > 0:
+            options.append((given.metainfo['sigmas'][i], given.source))
+        options += [(dataset.find_sigma(joint, {*joints}), dataset.name)
+                    for dataset in known]
+        options.append((DEFAULT_SIGMA, DEFAULT))
+        sigma, source = next(
+            (s, source) for s, source in options if s is not None)
+        chosen.append((float(f'{sigma:.3g}'), source))
     return chosen
+
+
+def explain_default(sources: List[str]) -> str:
+    """Say what default sigmas do to AP.
+
+    Args:
+        sources (list[str]): Where the sigma of each keypoint comes from.
+
+    Returns:
+        str: Sentences, '' if no sigma is the default.
+    """
+    count = sources.count(DEFAULT)
+    if not count:
+        return ''
+    sigmas = (DEFAULT_SIGMA, DEFAULT_SIGMA / 2, DEFAULT_SIGMA * 2)
+    oks = [np.exp(-ERROR**2 / 2 / (2 * sigma)**2) for sigma in sigmas]
+    passed = [int((value >= THRESHOLDS).sum()) for value in oks]
+    return (
+        f'{count} of {len(sources)} keypoints have the default sigma '
+        f'{DEFAULT_SIGMA}, which is a guess. AP depends on it: an error of '
+        f"{ERROR:.0%} of the object's size (the square root of its area) is "
+        f'an OKS of {oks[0]:.2f}. Half the sigma, {sigmas[1]:.2g}, makes it '
+        f'{oks[1]:.2f}, and twice the sigma, {sigmas[2]:.2g}, {oks[2]:.2f}. '
+        f'AP is the mean over {len(THRESHOLDS)} thresholds of OKS from 0.5 to '
+        f'0.95, of which an object whose keypoints are all so far off passes '
+        f'{passed[0]}, {passed[1]} or {passed[2]}. So compare AP only between '
+        'equal sigmas; PCK beside it does not depend on them. Measure sigmas '
+        'with --redundant, or find an upper bound from the errors of a '
+        'trained model with tools/analysis_tools/estimate_sigmas.py.')
 
 
 def estimate_sigmas(first: KeypointFile,

@@ -44,10 +44,12 @@ val_dataloader = dict(
             data_prefix=dict(img=''))))
 test_dataloader = val_dataloader
 
-# evaluators: as many objects of an image count as are annotated
+# evaluators: as many objects of an image count as are annotated. PCK, the
+# share of keypoints within a part of the box's longer side, needs no sigmas
 val_evaluator = dict(
     {metric}ann_file=val_ann,
-    max_dets=None{areas})
+    max_dets=None,
+    pck=(0.05, 0.1, 0.2){areas})
 test_evaluator = val_evaluator
 """
 

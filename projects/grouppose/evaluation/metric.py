@@ -1,6 +1,6 @@
 """AP and AR of the images that were run, also for crowds and for categories
 that need not be told apart."""
-from typing import Any, Dict, Optional, Set
+from typing import Any, Dict, Optional, Sequence, Set
 
 from mmengine.logging import print_log
 from mmpose.evaluation import CocoMetric, CocoWholeBodyMetric
@@ -11,6 +11,7 @@ from ..data.annotations import merge_categories
 from ..data.instances import stand_in_for_box
 from ..data.repairs import repair_annotations
 from .coco_eval import COCO_MAX_DETS, PoseCOCOeval, count_people
+from .matched_poses import match_poses
 
 
 class RunImagesMixin(CocoMetric):
@@ -136,6 +137,12 @@ class PoseCocoMetric(RunImagesMixin):
             over all instances; ``CocoMetric`` averages them over the
             categories, and counts no detection that does not name the right
             one. Defaults to False.
+        pck (Sequence[float]): Thresholds, as parts of the longer side of an
+            object's box, of the share of correct keypoints (PCK), which does
+            not depend on the sigmas. With any, the metrics also have
+            ``PCK@<threshold>`` and ``found``, the share of the objects of
+            which a pose was predicted; see :class:`MatchedPoses`. Defaults to
+            none.
         kwargs: Arguments of ``CocoMetric``.
     """
 
@@ -143,10 +150,12 @@ class PoseCocoMetric(RunImagesMixin):
                  *args,
                  max_dets: Optional[int] = COCO_MAX_DETS,
                  class_agnostic: bool = False,
+                 pck: Sequence[float] = (),
                  **kwargs):
         super().__init__(*args, **kwargs)
         self.max_dets = max_dets
         self.class_agnostic = class_agnostic
+        self.pck = pck
 
     def _do_python_keypoint_eval(self, outfile_prefix: str) -> list:
         """Evaluate the poses of the file that MMPose has written."""
@@ -155,17 +164,24 @@ class PoseCocoMetric(RunImagesMixin):
             self.coco.createIndex()
         max_dets = self.max_dets
         if max_dets is None:
-            max_dets = max(COCO_MAX_DETS, *count_people(self.coco).values())
+            max_dets = max([COCO_MAX_DETS, *count_people(self.coco).values()])
+        predictions = self.coco.loadRes(f'{outfile_prefix}.keypoints.json')
         evaluation = PoseCOCOeval(
             self.coco,
-            self.coco.loadRes(f'{outfile_prefix}.keypoints.json'),
+            predictions,
             self.iou_type,
             self.dataset_meta['sigmas'],  # type: ignore[index]
             self.use_area,
             max_dets=max_dets)
         evaluation.evaluate()
         evaluation.accumulate()
-        return list(evaluation.summarize().items())
+        metrics = evaluation.summarize()
+        if self.pck:
+            matched = match_poses(self.coco, predictions,
+                                  len(evaluation.sigmas), self.use_area,
+                                  max_dets)
+            metrics.update(matched.summarize(self.pck))
+        return list(metrics.items())
 
 
 @METRICS.register_module()

@@ -46,7 +46,7 @@ class PoseMultiDatasetEvaluator(MultiDatasetEvaluator):
                 'each metric a `prefix` of its own.')
         self.metrics_dict: Dict[str, BaseMetric] = {}
         for metric, dataset in zip(self.metrics, datasets):
-            metric.dataset_meta = load_metainfo(_find_metainfo(dataset))
+            metric.dataset_meta = load_metainfo(find_metainfo(dataset))
             name = metric.dataset_meta['dataset_name']
             if name in self.metrics_dict:
                 raise ValueError(
@@ -80,7 +80,7 @@ class PoseMultiDatasetEvaluator(MultiDatasetEvaluator):
         super().process(data_samples, data_batch)
 
 
-def _find_metainfo(dataset: ConfigDict) -> dict:
+def find_metainfo(dataset: ConfigDict) -> dict:
     """Metainfo of a data set, from its config or else its class."""
     while not dataset.get('metainfo') and 'dataset' in dataset:
         dataset = dataset['dataset']  # in a wrapper
