@@ -16,6 +16,7 @@ from projects.grouppose.data.metainfo import load_metainfo
 from projects.grouppose.describe import describe
 from projects.grouppose.describe.coco_file import KeypointFile
 from projects.grouppose.describe.names import pair_sides
+from projects.grouppose.describe.recipes import SIZES
 from projects.grouppose.describe.sigmas import KnownDataset, estimate_sigmas
 from tests.helpers.tool_runs import TOOLS, load_tool
 
@@ -382,18 +383,14 @@ def load(result, folder):
     return Config.fromfile(folder / 'config.py')
 
 
-@pytest.mark.parametrize('small', [False, True])
-def test_config(write, tmp_path, small):
+@pytest.mark.parametrize('size', SIZES)
+def test_config(write, tmp_path, size):
     """It builds a model, data sets of disjoint images, and the metric."""
     result = describe(
-        write(make_content()), tmp_path / 'out', small=small, epochs=12)
+        write(make_content()), tmp_path / 'out', size=size, epochs=12)
     config = load(result, tmp_path / 'out')
     assert MODELS.build(config.model).head.codec.num_keypoints == 5
     assert config.train_cfg.max_epochs == 12
-    if small:
-        assert config.param_scheduler[1].T_max == 12
-    else:
-        assert config.param_scheduler[0].milestones == [10]
     train, val = [
         DATASETS.build(config[f'{name}_dataloader'].dataset)
         for name in ('train', 'val')
@@ -435,7 +432,7 @@ def test_config_of_few_images_and_many_people(write, tmp_path):
             write(content),
             tmp_path / 'out',
             val_ann=write(content, 'val.json'),
-            small=True), tmp_path / 'out')
+            size='small'), tmp_path / 'out')
     assert config.train_dataloader.batch_size == 2  # of two useful images
     assert config.model.head.num_queries == 28  # for 22 people
     assert config.val_evaluator.use_area is False
