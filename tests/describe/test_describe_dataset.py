@@ -219,7 +219,8 @@ def test_image_files(write, tmp_path):
     exif[0x0112] = 6
     with Image.open(tmp_path / '3.png') as image:
         image.save(tmp_path / '3.png', exif=exif)
-    report = describe(write(content), tmp_path / 'out', str(tmp_path)).report
+    report = describe(
+        write(content), tmp_path / 'out', images=str(tmp_path)).report
     for message in ('`width` and `height` swapped: 1 of 6 files (2.png)',
                     'Annotated as rotated by EXIF: 1 of 6 files (3.png)',
                     'of another size: 1 of 6 files (4.png)',
@@ -524,6 +525,22 @@ def test_program(write, tmp_path, run, damage, code, files):
     assert result == code, stderr
     assert '# out' in stdout
     assert len(list((tmp_path / 'out').iterdir())) == files
+
+
+@pytest.mark.parametrize('arguments, base, val', [
+    ([], 'detrpose_hgnetv2-s', 3),
+    (['--small'], 'grouppose_tiny-res18', 3),
+    (['--size', 'published', '--group-by', r'(.)\.png'], 'grouppose_res50', 3),
+    (['--size', 'small', '--group-by', 'image', '--val-part', '0.5'
+      ], 'grouppose_tiny-res18', 15),
+])
+def test_program_chooses_model_and_split(write, tmp_path, run, arguments, base,
+                                         val):
+    code, stdout, stderr = run(write(make_content()), *arguments)
+    assert code == 0, stderr
+    config = (tmp_path / 'out/config.py').read_text()
+    assert base in config.split('\n')[0]
+    assert f'{val} to evaluate on' in stdout
 
 
 def test_program_keeps_edited_files(write, tmp_path, run):
