@@ -168,7 +168,9 @@ class OKSKeypointCodec(BaseKeypointCodec):
             labels=np.full(people.sum(), self.person_label, dtype=np.int64),
             keypoint_labels=keypoints[people].astype(np.float32) / size,
             keypoint_weights=labeled[people].astype(np.float32),
-            area_labels=area[people].astype(np.float32) / (width * height))
+            # A large Python number would make float64 of it.
+            area_labels=area[people].astype(np.float32) /
+            np.float32(width * height))
         if bbox is not None:
             corners = bbox[people].astype(np.float32).reshape(-1, 2, 2) / size
             labels['box_labels'] = np.concatenate(

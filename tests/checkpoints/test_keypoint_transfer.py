@@ -1,6 +1,8 @@
 """Weights of other keypoints: what goes where, and that nothing changes."""
 import pytest
 import torch
+from mmengine.config import Config
+from mmpose.registry import MODELS
 
 from projects.grouppose.checkpoints import keypoint_transfer
 from projects.grouppose.checkpoints.safe_unpickler import load_weights
@@ -8,6 +10,7 @@ from projects.grouppose.data.metainfo import load_metainfo
 from tests.helpers.models import build_small_model
 from tests.helpers.tool_runs import TOOLS, load_tool
 
+CONTENT = 'head.query_selection.content.weight'
 EMBEDDING = 'head.decoder.keypoint_embedding.weight'
 COCO, CROWDPOSE = [
     list(
@@ -104,6 +107,42 @@ def test_first_poses_of_known_joints_stay(target):
         torch.testing.assert_close(embeddings[1][k], embeddings[0].mean(0))
 
 
+DRAWN = 'configs/body_2d_keypoint/{0}pose/drawn/{0}pose_tiny-{1}_drawn-128.py'
+
+
+@pytest.mark.parametrize('config, changed', [
+    (DRAWN.format('detr', 'hgnetv2_1xb8-4e'), [CONTENT]),
+    (DRAWN.format('group', 'res18_1xb8-6e'), []),
+])
+def test_number_of_queries(config, changed):
+    """Weights that depend on it keep the first ranks."""
+    model = Config.fromfile(config).model
+    states = []
+    for count in (10, 6, 12):
+        model.head.num_queries = count
+        states.append(MODELS.build(model).state_dict())
+    assert [
+        name for name in states[0]
+        if states[0][name].shape != states[1][name].shape
+    ] == changed
+    for other in states[1:]:
+        fitted = keypoint_transfer.change_queries(
+            states[0], other[CONTENT].shape[0] if changed else 6)
+        assert {
+            name: value.shape
+            for name, value in fitted.items()
+        } == {
+            name: value.shape
+            for name, value in other.items()
+        }
+        for name in changed:
+            kept = min(10, len(fitted[name]))
+            assert fitted[name][:kept].equal(states[0][name][:kept])
+            torch.testing.assert_close(
+                fitted[name][kept:],
+                states[0][name].mean(0).expand_as(fitted[name][kept:]))
+
+
 @pytest.fixture
 def run(tmp_path, capsys, monkeypatch):
     """Call the program; answer with its exit code or message and stdout."""
@@ -132,7 +171,7 @@ def run(tmp_path, capsys, monkeypatch):
 
 
 def test_program(run, tmp_path):
-    code, out = run('--alias', 'Tip=nose')
+    code, out = run('--alias', 'Tip=nose', '--num-queries', '20')
     assert code == 0
     assert 'Tip         <- nose\n' in out
     assert 'ankle_L     <- left_ankle\n' in out
@@ -147,6 +186,7 @@ def test_program(run, tmp_path):
     ([], 'other.pth', 'other.pth: no weights of keypoints'),
     (['--from-metainfo', 'crowdpose.py'
       ], 'coco.pth', 'it is for 17 keypoints, crowdpose.py has 14'),
+    (['--num-queries', '0'], 'coco.pth', '--num-queries 0: less than 1'),
     (['--alias', 'Tip'], 'coco.pth', '--alias Tip: expected NEW=OLD'),
     (['--from-metainfo', 'none.py'], 'coco.pth', 'none.py: metainfo file'),
 ])

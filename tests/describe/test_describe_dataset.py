@@ -17,6 +17,7 @@ from projects.grouppose.describe import describe
 from projects.grouppose.describe.coco_file import KeypointFile
 from projects.grouppose.describe.known_datasets import KnownDataset
 from projects.grouppose.describe.names import pair_sides
+from projects.grouppose.describe.recipes import SIZES
 from projects.grouppose.describe.sigmas import estimate_sigmas
 from tests.helpers.tool_runs import TOOLS, load_tool
 
@@ -219,7 +220,8 @@ def test_image_files(write, tmp_path):
     exif[0x0112] = 6
     with Image.open(tmp_path / '3.png') as image:
         image.save(tmp_path / '3.png', exif=exif)
-    report = describe(write(content), tmp_path / 'out', str(tmp_path)).report
+    report = describe(
+        write(content), tmp_path / 'out', images=str(tmp_path)).report
     for message in ('`width` and `height` swapped: 1 of 6 files (2.png)',
                     'Annotated as rotated by EXIF: 1 of 6 files (3.png)',
                     'of another size: 1 of 6 files (4.png)',
@@ -383,18 +385,14 @@ def load(result, folder):
     return Config.fromfile(folder / 'config.py')
 
 
-@pytest.mark.parametrize('small', [False, True])
-def test_config(write, tmp_path, small):
+@pytest.mark.parametrize('size', SIZES)
+def test_config(write, tmp_path, size):
     """It builds a model, data sets of disjoint images, and the metric."""
     result = describe(
-        write(make_content()), tmp_path / 'out', small=small, epochs=12)
+        write(make_content()), tmp_path / 'out', size=size, epochs=12)
     config = load(result, tmp_path / 'out')
     assert MODELS.build(config.model).head.codec.num_keypoints == 5
     assert config.train_cfg.max_epochs == 12
-    if small:
-        assert config.param_scheduler[1].T_max == 12
-    else:
-        assert config.param_scheduler[0].milestones == [10]
     train, val = [
         DATASETS.build(config[f'{name}_dataloader'].dataset)
         for name in ('train', 'val')
@@ -437,7 +435,7 @@ def test_config_of_few_images_and_many_people(write, tmp_path):
             write(content),
             tmp_path / 'out',
             val_ann=write(content, 'val.json'),
-            small=True), tmp_path / 'out')
+            size='small'), tmp_path / 'out')
     assert config.train_dataloader.batch_size == 2  # of two useful images
     assert config.model.head.num_queries == 28  # for 22 people
     assert config.val_evaluator.use_area is False
@@ -529,6 +527,22 @@ def test_program(write, tmp_path, run, damage, code, files):
     assert result == code, stderr
     assert '# out' in stdout
     assert len(list((tmp_path / 'out').iterdir())) == files
+
+
+@pytest.mark.parametrize('arguments, base, val', [
+    ([], 'detrpose_hgnetv2-s', 3),
+    (['--small'], 'grouppose_tiny-res18', 3),
+    (['--size', 'published', '--group-by', r'(.)\.png'], 'grouppose_res50', 3),
+    (['--size', 'small', '--group-by', 'image', '--val-part', '0.5'
+      ], 'grouppose_tiny-res18', 15),
+])
+def test_program_chooses_model_and_split(write, tmp_path, run, arguments, base,
+                                         val):
+    code, stdout, stderr = run(write(make_content()), *arguments)
+    assert code == 0, stderr
+    config = (tmp_path / 'out/config.py').read_text()
+    assert base in config.split('\n')[0]
+    assert f'{val} to evaluate on' in stdout
 
 
 def test_program_keeps_edited_files(write, tmp_path, run):

@@ -43,10 +43,10 @@ def attempt(tmp_path):
     """Describe a content and train on it, or the given file as it is; answer
     with the report, and why training refuses, '' if it does not."""
 
-    def attempt_(content, small=True, **options):
+    def attempt_(content, size='small', **options):
         ann_file = tmp_path / 'ann.json'
         ann_file.write_text(json.dumps(content))
-        result = describe(ann_file, tmp_path / 'out', small=small, **options)
+        result = describe(ann_file, tmp_path / 'out', size=size, **options)
         metainfo = tmp_path / 'metainfo.py'
         config = None
         if result.ready:
@@ -166,7 +166,7 @@ def test_photos_annotated_upright(tmp_path, attempt, stated):
     ann['keypoints'][1::3] = [62, 70, 74]
     ann_file = tmp_path / 'ann.json'
     ann_file.write_text(json.dumps(content))
-    result = describe(ann_file, tmp_path / 'out', small=True)
+    result = describe(ann_file, tmp_path / 'out', size='small')
     assert result.ready, result.report
     assert 'as rotated by EXIF: 4 of 10 files' in result.report
     result.write(tmp_path / 'out')
@@ -367,7 +367,7 @@ needs_cases = pytest.mark.skipif(
 
 def check_case(path, images, tmp_path, found):
     """Describe, build what the config says, and compare with the report."""
-    result = describe(path, tmp_path / 'out', images=str(images), small=True)
+    result = describe(path, tmp_path / 'out', images=str(images), size='small')
     assert found in result.report, result.report
     assert result.ready
     result.write(tmp_path / 'out')

@@ -37,7 +37,8 @@ def make_run() -> dict:
                 flip_indices=[1, 0],
                 upper_body_ids=np.arange(3),
                 shown=np.array([True, False]),
-                colors=np.array([[255, 128, 0]], dtype=np.uint8))),
+                colors=np.array([[255, 128, 0]], dtype=np.uint8),
+                no_links=np.empty((0, 3), dtype=np.uint8))),
         message_hub=dict(
             log_scalars=collections.OrderedDict(loss=losses),
             runtime_info=dict(best=np.float64(0.5), step=np.int64(3))),

@@ -33,6 +33,21 @@ def test_encode():
                if key != 'labels')
 
 
+@pytest.mark.parametrize('shape', [(1, 1), (128, 128), (640, 640), (800, 1333),
+                                   (6000, 8000)])
+def test_targets_have_one_dtype(shape):
+    """Large images, too: NumPy 1 makes float64 of large Python numbers."""
+    encoded = OKSKeypointCodec(sigmas=[0.1]).encode(
+        keypoints=np.ones((1, 1, 2), dtype=np.float32),
+        area=np.array([500.], dtype=np.float32),
+        bbox=np.array([[0, 0, 1, 1]], dtype=np.float32),
+        img_shape=shape)
+    assert {
+        name: value.dtype
+        for name, value in encoded.items() if name != 'labels'
+    } == dict.fromkeys(encoded.keys() - {'labels'}, np.float32)
+
+
 def test_people_without_a_labeled_keypoint_are_no_targets():
     keypoints = np.random.rand(3, 2, 2)
     visible = np.array([[0, 1], [0, 0], [2, 2]])

@@ -6,8 +6,8 @@ SLEAP, DeepLabCut's CSV or labelme: a file, a folder or a zip archive. The
 content decides, not the name.
 
 Writes into OUT: metainfo.py, MMPose's description of the keypoints; config.py,
-to train and evaluate with; report.md, what looks wrong; train.json and
-val.json where the given files are divided, filtered or brought to COCO's form;
+to train and evaluate with; report.md, what looks wrong; train.json, val.json
+and test.json where files are divided, filtered or brought to COCO's form;
 annotations/*.json, what was read from another format than COCO; and images/,
 what was inside an archive or a SLEAP file.
 """
@@ -21,6 +21,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from projects.grouppose.describe import describe, to_coco  # noqa: E402
+from projects.grouppose.describe.recipes import SIZES  # noqa: E402
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -49,6 +50,12 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument(
         '--val-images', help='folder of their images (default: --images)')
     parser.add_argument(
+        '--test-ann',
+        help='annotations to evaluate on after training, with tools/test.py '
+        '(default: the part that PATH names so, or those of --val-ann)')
+    parser.add_argument(
+        '--test-images', help='folder of their images (default: --images)')
+    parser.add_argument(
         '--val-part',
         type=_share,
         default=0.1,
@@ -59,6 +66,14 @@ def parse_args(argv=None) -> argparse.Namespace:
         type=int,
         default=0,
         help='seed of that split (default: %(default)s)')
+    parser.add_argument(
+        '--group-by',
+        metavar='image|folder|video|REGEX',
+        help='what that split keeps together: images of a folder or of a '
+        'video (the name without the number at its end), or of what the '
+        'group of a regular expression finds in `file_name`, such as '
+        '"^(subject[0-9]+)" (default: video where file names look like those '
+        'of frames, else image)')
     parser.add_argument(
         '--category',
         metavar='NAME',
@@ -79,15 +94,24 @@ def parse_args(argv=None) -> argparse.Namespace:
         'that this program writes. Such a file is Python, and is executed: '
         'give only one that you trust')
     parser.add_argument(
+        '--size',
+        choices=SIZES,
+        default='medium',
+        help='small: Group Pose that learns in minutes on a CPU, 128 pixels; '
+        'medium: DETRPose-S for a GPU, 640 pixels; published: Group Pose '
+        'with ResNet-50 as in the paper, 800 x 1333 pixels (default: '
+        '%(default)s)')
+    parser.add_argument(
         '--small',
-        action='store_true',
-        help='config for the small model, which learns on a CPU (default: '
-        'the published ResNet-50 recipe)')
+        action='store_const',
+        const='small',
+        dest='size',
+        help='the same as --size small')
     parser.add_argument(
         '--epochs',
         type=_count,
-        help='epochs to train for (default: 60; with --small as many as make '
-        '1000 iterations)')
+        help='epochs to train for (default: those of the base config, or more '
+        'where images are few)')
     parser.add_argument(
         '--overwrite',
         action='store_true',
@@ -122,15 +146,17 @@ def _convert(args: dict, folder: Path) -> List[str]:
     """Write what is not COCO as COCO, in place of the arguments; answer with
     what there is to know about it."""
     train = to_coco(args['ann_file'], folder, args['images'])
-    notes = train.notes
+    notes = list(train.notes)
     args.update(ann_file=train.train, images=train.images)
-    if args['val_ann'] is None:
-        args['val_ann'] = train.val
-    else:
-        val_images = args['val_images'] or args['images']
-        val = to_coco(args['val_ann'], folder, val_images, 'val')
-        args.update(val_ann=val.train, val_images=val.images)
-        notes = notes + val.notes
+    for split, part in (('val', train.val), ('test', train.test)):
+        ann, images = f'{split}_ann', f'{split}_images'
+        if args[ann] is None:
+            args[ann] = part
+            continue
+        given = to_coco(args[ann], folder, args[images] or args['images'],
+                        split)
+        args.update({ann: given.train, images: given.images})
+        notes += given.notes
     return notes
 
 

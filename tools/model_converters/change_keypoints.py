@@ -40,6 +40,11 @@ def parse_args(argv=None) -> argparse.Namespace:
         default=[],
         metavar='NEW=OLD',
         help='take the keypoint OLD of src for NEW, where names do not tell')
+    parser.add_argument(
+        '--num-queries',
+        type=int,
+        help='model.head.num_queries of the config, if it differs from that '
+        'of src; only weights of DETRPose depend on it')
     return parser.parse_args(argv)
 
 
@@ -64,6 +69,8 @@ def convert(args: argparse.Namespace) -> None:
         OSError: If a file is missing or cannot be written.
         ValueError: If the names do not fit the checkpoint.
     """
+    if args.num_queries is not None and args.num_queries < 1:
+        raise ValueError(f'--num-queries {args.num_queries}: less than 1')
     source = read_names(args.from_metainfo)
     target = read_names(args.to_metainfo)
     matches = keypoint_transfer.match_keypoints(source, target,
@@ -77,6 +84,9 @@ def convert(args: argparse.Namespace) -> None:
                 f'{len(source)}. Give the description of the keypoints that '
                 'it was trained on by --from-metainfo.')
         weights = keypoint_transfer.change_keypoints(weights, matches)
+        if args.num_queries is not None:
+            weights = keypoint_transfer.change_queries(weights,
+                                                       args.num_queries)
     except ValueError as error:
         raise ValueError(f'{args.src}: {error}') from error
     conversion.save(dict(meta=dict(), state_dict=weights), args.dst)

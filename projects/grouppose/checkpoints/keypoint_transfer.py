@@ -65,9 +65,31 @@ def change_keypoints(weights: Dict[str, Tensor],
         ValueError: If these are not weights of Group Pose.
     """
     changed = dict(weights)
-    for name, (axis, per_keypoint) in _keypoint_axes(weights).items():
+    for name, (axis, per_keypoint) in _find_axes(weights).items():
         rows = weights[name].unflatten(axis, (-1, per_keypoint))
         changed[name] = _choose(rows, matches, axis).flatten(axis, axis + 1)
+    return changed
+
+
+def change_queries(weights: Dict[str, Tensor],
+                   num_queries: int) -> Dict[str, Tensor]:
+    """Adapt weights to another number of queries.
+
+    Those of DETRPose depend on it, as the content that queries start with is
+    learned by rank: the first ones stay, further ones get the mean of all.
+
+    Args:
+        weights (dict[str, Tensor]): Weights of a model by name.
+        num_queries (int): Number of queries wanted.
+
+    Returns:
+        dict[str, Tensor]: Weights for it; the same where none depend on it.
+    """
+    changed = dict(weights)
+    for name, (axis, _) in _find_axes(weights, 'per_query').items():
+        count = weights[name].shape[axis]
+        ranks = [i if i < count else None for i in range(num_queries)]
+        changed[name] = _choose(weights[name], ranks, axis)
     return changed
 
 
@@ -79,7 +101,7 @@ def count_keypoints(weights: Dict[str, Tensor]) -> int:
     """
     lengths = {
         name: weights[name].shape[axis] / per_keypoint
-        for name, (axis, per_keypoint) in _keypoint_axes(weights).items()
+        for name, (axis, per_keypoint) in _find_axes(weights).items()
     }
     if not lengths:
         raise ValueError(
@@ -109,16 +131,17 @@ def format_matches(source: List[str], target: List[str],
     return '\n'.join(lines)
 
 
-def _keypoint_axes(weights: Dict[str, Tensor]) -> Dict[str, Tuple[int, int]]:
-    """Axis, and entries per keypoint on it, of the weights that depend on the
-    number of keypoints.
+def _find_axes(weights: Dict[str, Tensor],
+               attribute: str = 'per_keypoint') -> Dict[str, Tuple[int, int]]:
+    """Axis, and entries per keypoint (or query) on it, of the weights that
+    depend on the number of keypoints (or queries).
 
-    Registered modules name them in their ``per_keypoint``, by a pattern of
-    the name that they have in the module.
+    Registered modules name them in their ``per_keypoint`` (``per_query``), by
+    a pattern of the name that they have in the module.
     """
     found = {}
     for module in MODELS.module_dict.values():
-        for pattern, axis in getattr(module, 'per_keypoint', {}).items():
+        for pattern, axis in getattr(module, attribute, {}).items():
             ends = re.compile(rf'head\.(?:.+\.)?{pattern}')
             found.update(
                 {name: axis
@@ -127,7 +150,7 @@ def _keypoint_axes(weights: Dict[str, Tensor]) -> Dict[str, Tuple[int, int]]:
 
 
 def _choose(rows: Tensor, matches: List[Optional[int]], axis: int) -> Tensor:
-    """Entries of keypoints by index, the mean of all for None."""
+    """Entries by index, the mean of all for None."""
     mean = rows.mean(axis)
     return torch.stack(
         [mean if i is None else rows.select(axis, i) for i in matches], axis)

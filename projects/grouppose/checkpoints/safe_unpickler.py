@@ -41,6 +41,12 @@ def _encode_bytes(text: str, encoding: str) -> bytes:
     return text.encode('latin1')
 
 
+def _no_bytes() -> bytes:
+    """Stands for ``bytes``, with which old pickles write an empty array, such
+    as the colors of a skeleton without links."""
+    return b''
+
+
 # Array and number, rebuilt. Not imported by name: NumPy 2 has another one,
 # and each reads what the other has written.
 _rebuild_array = np.empty(0).__reduce__()[0]
@@ -56,6 +62,7 @@ ALLOWED_IN_RUNS = {
     ('numpy._core.multiarray', 'scalar'): _rebuild_number,
     ('mmengine.logging.history_buffer', 'HistoryBuffer'): HistoryBuffer,
     ('__builtin__', 'getattr'): _statistic,
+    ('__builtin__', 'bytes'): _no_bytes,
     ('_codecs', 'encode'): _encode_bytes,
 }
 

@@ -1,5 +1,5 @@
-"""Annotations of labeling tools, written as COCO files for training and
-evaluation."""
+"""Annotations of labeling tools, written as COCO files for training,
+evaluation and test."""
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,17 +12,19 @@ from .formats.source import Source
 
 @dataclass
 class CocoFiles:
-    """COCO files to train on and to evaluate on.
+    """COCO files to train on, to evaluate on and to test on.
 
     Args:
         train (str): Annotations to train on.
         val (str, optional): Those to evaluate on, where the tool divides
             them.
+        test (str, optional): Those to test on, likewise.
         images (str, optional): Folder of their images.
         notes (list[str]): How they were read, a sentence each.
     """
     train: str
     val: Optional[str] = None
+    test: Optional[str] = None
     images: Optional[str] = None
     notes: List[str] = field(default_factory=list)
 
@@ -61,9 +63,6 @@ def to_coco(path: str,
     content, found, notes = read_annotations(path, images,
                                              folder / 'images' / name)
     parts = _divide(content, name)
-    if 'test' in parts:
-        notes.append('Images to test on are left out: '
-                     f'{len(parts.pop("test")["images"])}.')
     files = {}
     for part, selected in parts.items():
         file = folder / 'annotations' / f'{part}.json'
@@ -71,18 +70,17 @@ def to_coco(path: str,
         file.write_text(json.dumps(selected), encoding='utf-8')
         files[part] = str(file)
     return CocoFiles(
-        files.get('train') or files[name], files.get('val'), str(found),
-        [f'{path}: {" ".join(notes)}'])
+        files.get('train') or files[name], files.get('val'), files.get('test'),
+        str(found), [f'{path}: {" ".join(notes)}'])
 
 
 def _divide(content: dict, name: str) -> dict:
     """The content of each part, or all of it if there are no two."""
-    if {'train', 'val'} <= {image.get('split') for image in content['images']}:
-        parts = {image.get('split', 'train') for image in content['images']}
-    else:
+    parts = {image.get('split') for image in content['images']}
+    if 'train' not in parts or parts.isdisjoint({'val', 'test'}):
         return {name: content}
     divided = {}
-    for part in sorted(parts):
+    for part in sorted(parts - {None}):
         chosen = [
             image for image in content['images']
             if image.get('split', 'train') == part

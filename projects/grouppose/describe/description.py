@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 from ..data.repairs import find_missing
 from .coco_file import KeypointFile
@@ -14,9 +14,10 @@ from .images import check_file, check_match, check_overlap
 from .known_datasets import read_description
 from .metainfo_file import DatasetInfo
 from .people import check_people
+from .recipes import SIZES
 from .sigmas import estimate_sigmas, explain_default
-from .training_config import (HERE, PUBLISHED, SMALL, Split, format_config,
-                              split_content)
+from .split import check_videos, split_content
+from .training_config import HERE, Split, format_config
 
 
 @dataclass
@@ -47,49 +48,66 @@ class Description:
         return [folder / name for name in contents]
 
 
-def describe(ann_file: Union[str, Path],
-             folder: Union[str, Path],
-             images: Optional[str] = None,
-             val_ann: Optional[str] = None,
-             val_images: Optional[str] = None,
-             category: Optional[str] = None,
-             redundant: Optional[str] = None,
-             small: bool = False,
-             epochs: Optional[int] = None,
-             val_part: float = 0.1,
-             seed: int = 0,
-             notes: Sequence[str] = (),
-             skip_missing: bool = False,
-             metainfo: Optional[str] = None) -> Description:
+@dataclass(frozen=True)
+class Options:
+    """What may be said of a data set beside the file to train on.
+
+    Args:
+        images (str, optional): Folder of the images, which are checked, too.
+            Defaults to the folder of the annotations, where images are
+            checked if there are any.
+        val_ann (str, optional): Annotations to evaluate on during training.
+            Defaults to a part of those to train on.
+        val_images (str, optional): Their images. Defaults to ``images``.
+        test_ann (str, optional): Annotations to evaluate on after training.
+            Defaults to those of ``val_ann``.
+        test_images (str, optional): Their images. Defaults to ``images``.
+        category (str, optional): The category to keep. Defaults to all.
+        redundant (str, optional): Annotations of the same people by others,
+            to measure sigmas. Defaults to those of the file to train on that
+            share an ``instance_id``.
+        size (str): The model: 'small' for a CPU, 'medium' for a GPU,
+            'published' as in the paper of Group Pose. Defaults to 'medium'.
+        epochs (int, optional): Epochs to train for, see
+            :func:`format_config`.
+        val_part (float): Part of the images to evaluate on. Defaults to 0.1.
+        seed (int): Seed of that split. Defaults to 0.
+        group_by (str, optional): What the split keeps together, see
+            :func:`split_content`.
+        skip_missing (bool): Leave out images without a file. Defaults to
+            False, which refuses them where they are needed.
+        metainfo (str, optional): A description whose names, pairs, skeleton,
+            colors and sigmas replace what the file says, see
+            :func:`read_description`.
+        notes (Sequence[str]): What the report says about the origin of the
+            annotations, a sentence each.
+    """
+    images: Optional[str] = None
+    val_ann: Optional[str] = None
+    val_images: Optional[str] = None
+    test_ann: Optional[str] = None
+    test_images: Optional[str] = None
+    category: Optional[str] = None
+    redundant: Optional[str] = None
+    size: str = 'medium'
+    epochs: Optional[int] = None
+    val_part: float = 0.1
+    seed: int = 0
+    group_by: Optional[str] = None
+    skip_missing: bool = False
+    metainfo: Optional[str] = None
+    notes: Sequence[str] = ()
+
+
+def describe(ann_file: Union[str, Path], folder: Union[str, Path],
+             **options: Any) -> Description:
     """Describe a data set and check it.
 
     Args:
         ann_file (str | Path): COCO-format keypoint annotations.
         folder (str | Path): Where the results will be written; its name
             becomes that of the data set.
-        images (str, optional): Folder of the images, which are checked, too.
-            Defaults to the folder of the annotations, where images are
-            checked if there are any.
-        val_ann (str, optional): Annotations to evaluate on. Defaults to a
-            part of ``ann_file``.
-        val_images (str, optional): Their images. Defaults to ``images``.
-        category (str, optional): The category to keep. Defaults to all.
-        redundant (str, optional): Annotations of the same people by others,
-            to measure sigmas. Defaults to those of ``ann_file`` that share
-            an ``instance_id``.
-        small (bool): Start from the small model for a CPU instead of the
-            published one. Defaults to False.
-        epochs (int, optional): Epochs to train for, see
-            :func:`format_config`.
-        val_part (float): Part of the images to evaluate on. Defaults to 0.1.
-        seed (int): Seed of the split. Defaults to 0.
-        skip_missing (bool): Leave out images without a file. Defaults to
-            False, which refuses them where they are needed.
-        notes (Sequence[str]): What the report says about the origin of the
-            annotations, a sentence each.
-        metainfo (str, optional): A description whose names, pairs, skeleton,
-            colors and sigmas replace what the file says, see
-            :func:`read_description`.
+        options (Any): See :class:`Options`.
 
     Returns:
         Description: The report and the files to write.
@@ -97,75 +115,80 @@ def describe(ann_file: Union[str, Path],
     Raises:
         FileNotFoundError: If an annotation file or the description is
             missing.
-        ValueError: If a file is not a COCO-format keypoint file, or the
-            description is not one of its keypoints.
+        ValueError: If a file is not a COCO-format keypoint file or cannot be
+            split, or the description is not one of its keypoints.
     """
+    given = Options(**options)
     folder = Path(folder)
     name = folder.resolve().name
-    place = Path(images or Path(ann_file).parent)
-    train = KeypointFile.read(ann_file, category, place)
-    second = KeypointFile.read(redundant, category) if redundant else train
-    given = None if metainfo is None else read_description(metainfo)
+    place = Path(given.images or Path(ann_file).parent)
+    train = KeypointFile.read(ann_file, given.category, place)
+    second = KeypointFile.read(given.redundant,
+                               given.category) if given.redundant else train
+    stated = None
+    if given.metainfo is not None:
+        stated = read_description(given.metainfo)
     info, findings = describe_keypoints(train, name,
-                                        estimate_sigmas(train, second), given)
-    looked = images is not None or _has_images(train, place)
-    findings += check_file(
-        train, str(place) if looked else None, skip_missing=skip_missing)
+                                        estimate_sigmas(train, second), stated)
+    seen = _find_images(train, place, given.images)
+    findings += check_file(train, seen, skip_missing=given.skip_missing)
     findings += check_people(train, info)
-    parts = [*notes, _introduce(train), _keypoint_table(train, info)]
+    parts = [*given.notes, _introduce(train), _keypoint_table(train, info)]
     parts.append(format_findings(findings))
-    val, val_place = None, place
-    if val_ann is not None:
-        val_images = val_images or images
-        val_place = Path(val_images or Path(val_ann).parent)
-        val = KeypointFile.read(val_ann, category, val_place)
-        more = check_match(train, val)
+    # With the folder of its images; files that are written have no path yet.
+    files = dict(train=(train, place))
+    for split, ann, images in (('val', given.val_ann, given.val_images),
+                               ('test', given.test_ann, given.test_images)):
+        if ann is None:
+            continue
+        images = images or given.images
+        place = Path(images or Path(ann).parent)
+        file = KeypointFile.read(ann, given.category, place)
+        more = check_match(train, file)
         if not more:
-            looked = val_images is not None or _has_images(val, val_place)
+            seen = _find_images(file, place, images)
+            together = images is not None and images == given.images
             more = [
-                *check_file(
-                    val,
-                    str(val_place) if looked else None,
-                    for_training=False,
-                    skip_missing=skip_missing),
-                *check_people(val, info), *check_overlap(
-                    train, val, images is not None and images == val_images)
+                *check_file(file, seen, False, given.skip_missing),
+                *check_people(file, info),
+                *check_overlap(train, file, together),
+                *check_videos(train, file)
             ]
         findings += more
-        parts += [_introduce(val), format_findings(more)]
-    if images is None and not looked:
+        parts += [_introduce(file), format_findings(more)]
+        files[split] = (file, place)
+    if given.images is None and seen is None:
         parts.append('The images were not looked at, as there are none in '
                      f'{place}, where training would look for them: give '
                      'their folder by --images.')
+    ready = all(finding.level != 'error' for finding in findings)
+    written = given.category is not None
+    if ready and 'val' not in files:
+        train_part, val_part, how = split_content(train, given.val_part,
+                                                  given.seed, given.group_by)
+        place = files['train'][1]
+        files.update(
+            train=(train.part(train_part), place),
+            val=(train.part(val_part), place))
+        written = True
+        parts.append(how)
     report = '\n\n'.join([f'# {name}', *parts]) + '\n'
-    if any(finding.level == 'error' for finding in findings):
+    if not ready:
         return Description(report, {})
 
-    # Files that are written have no path yet.
-    files: Dict[str, str] = {}
-    if val is not None:
-        keypoint_files = [train, val]
-    else:
-        keypoint_files = [
-            train.part(content)
-            for content in split_content(train, val_part, seed)
-        ]
-    if val_ann is None or category is not None or any(
-            file.repairs for file in keypoint_files):
-        paths = [f'{HERE}/train.json', f'{HERE}/val.json']
-        for split, file in zip(('train', 'val'), keypoint_files):
-            files[f'{split}.json'] = json.dumps(file.content)
-    else:
-        paths = [os.path.abspath(path) for path in (ann_file, val_ann)]
-    train_split, val_split = (
-        Split(file, path, os.path.abspath(folder))
-        for file, path, folder in zip(keypoint_files, paths, (place,
-                                                              val_place)))
-    files['metainfo.py'] = info.format()
-    files['config.py'] = format_config(name, train_split, val_split, folder,
-                                       SMALL if small else PUBLISHED, epochs,
-                                       info.no_mirror, skip_missing)
-    return Description(report, files)
+    texts: Dict[str, str] = {'metainfo.py': info.format()}
+    splits = {}
+    if written or any(file.repairs for file, _ in files.values()):
+        for split, (file, _) in files.items():
+            texts[f'{split}.json'] = json.dumps(file.content)
+    for split in sorted(files, key=['train', 'val', 'test'].index):
+        file, place = files[split]
+        path = f'{HERE}/{split}.json' if f'{split}.json' in texts else \
+            os.path.abspath(file.path)
+        splits[split] = Split(file, path, os.path.abspath(place))
+    texts['config.py'] = format_config(info, splits, folder, SIZES[given.size],
+                                       given.epochs, given.skip_missing)
+    return Description(report, texts)
 
 
 def _introduce(file: KeypointFile) -> str:
@@ -184,10 +207,13 @@ def _introduce(file: KeypointFile) -> str:
             f'{crowds} crowd regions')
 
 
-def _has_images(file: KeypointFile, folder: Path) -> bool:
-    """Whether a folder has any image of a file."""
+def _find_images(file: KeypointFile, folder: Path,
+                 given: Optional[str]) -> Optional[str]:
+    """The folder of a file's images if it was given or has any of them."""
     images = list(file.images.values())
-    return len(find_missing(images, str(folder))) < len(images)
+    if given is None and len(find_missing(images, str(folder))) == len(images):
+        return None
+    return str(folder)
 
 
 def _keypoint_table(file: KeypointFile, info: DatasetInfo) -> str:

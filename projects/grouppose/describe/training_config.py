@@ -1,104 +1,102 @@
-"""A training config for a described data set, and a split into training and
-evaluation if there is none."""
-import math
+"""A training config for a described data set, as text."""
 import os
+import shlex
+import textwrap
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional
 
 import numpy as np
 
 from ..config_file import shipped
 from .coco_file import KeypointFile
+from .metainfo_file import DatasetInfo
+from .recipes import SMALL_DATA, Recipe
 
-CONFIG_DIR = 'configs/body_2d_keypoint/grouppose'
-SMALL_ITERATIONS = 1000  # a few minutes on a CPU
+SMALL_OBJECT = 32  # pixels, four cells of the finest map on a side
 HERE = '{{ fileDirname }}'  # the folder of a config, for MMEngine
 
 TEMPLATE = """\
 _base_ = {base!r}
 
-# {name}: {num_train} images to train on, {num_val} to evaluate on
+{counts}
+
+{sigmas}
 metainfo = dict(from_file='{here}/metainfo.py')
-model = dict(head=dict({queries}data_decoder=dict(metainfo=metainfo{most})))
 
-# runtime
+{size}
+{queries}
+model = dict(
+    head=dict({num_queries}data_decoder=dict(metainfo=metainfo{most})))
+
+{start}{enough}
 max_epochs = {epochs}
+val_interval = (max_epochs + 19) // 20  # at most 20 evaluations
+train_cfg = dict(max_epochs=max_epochs, val_interval=val_interval)
 {schedule}
-{pipelines}# data loaders
-train_ann = {train_ann!r}
-val_ann = {val_ann!r}
-train_dataloader = dict({batch}
-    dataset=dict(
-        metainfo=metainfo,{agnostic}{train_options}
-        dataset=dict(
-            data_root={train_images!r},
-            ann_file=train_ann,
-            data_prefix=dict(img=''))))
-val_dataloader = dict(
-    dataset=dict(
-        metainfo=metainfo,{agnostic}{val_options}
-        dataset=dict(
-            data_root={val_images!r},
-            ann_file=val_ann,
-            data_prefix=dict(img=''))))
-test_dataloader = val_dataloader
+# learning rate: that of the base config, scaled from its images per update to
+# those here: batch size x GPUs x optim_wrapper.accumulative_counts
+auto_scale_lr = dict(enable=True)
 
+{stop}
+default_hooks = dict(
+    {hooks})
+
+{pipelines}
+
+# data loaders
+{loaders}
 # evaluators: as many objects of an image count as are annotated. PCK, the
 # share of keypoints within a part of the box's longer side, needs no sigmas
-val_evaluator = dict(
-    {metric}ann_file=val_ann,
+{evaluators}"""
+
+LOADER = """\
+{split}_ann = {ann!r}
+{split}_dataloader = dict({batch}
+    dataset=dict(
+        metainfo=metainfo,{agnostic}{options}
+        dataset=dict(
+            data_root={images!r},
+            ann_file={split}_ann,
+            data_prefix=dict(img=''))))
+"""
+
+EVALUATOR = """\
+{split}_evaluator = dict(
+    {metric}ann_file={split}_ann,
     max_dets=None,
     pck=(0.05, 0.1, 0.2){areas})
-test_evaluator = val_evaluator
 """
 
-PIPELINE = """\
-{split}_changes = dict({changes})
-{split}_pipeline = [
-    dict(step, **{split}_changes.get(step['type'], {{}}))
-    for step in _base_.{split}_pipeline
-]
+# Steps may be within others, as those of a mosaic are.
+CHANGE = """\
+def change(part, changes):
+    if isinstance(part, dict):
+        part = {key: change(value, changes) for key, value in part.items()}
+        return dict(part, **changes.get(part.get('type'), {}))
+    if isinstance(part, (list, tuple)):
+        return [change(step, changes) for step in part]
+    return part
+
+
 """
 
-
-@dataclass
-class Recipe:
-    """A config of this project on which that of a data set builds.
-
-    Args:
-        base (str): Its path in the repository.
-        batch_size (int): Images per batch.
-        num_queries (int): Queries, that is the most people per image.
-        schedule (str): Lines of the config that set the schedule by
-            ``max_epochs``.
-    """
-    base: str
-    batch_size: int
-    num_queries: int
-    schedule: str
-
-
-PUBLISHED = Recipe(
-    f'{CONFIG_DIR}/coco/grouppose_res50_8xb2-60e_coco-800x1333.py', 2, 100,
-    """\
-train_cfg = dict(max_epochs=max_epochs)
-param_scheduler = [
-    dict(_base_.param_scheduler[0], milestones=[max_epochs * 5 // 6])
-]
-""")
-SMALL = Recipe(
-    f'{CONFIG_DIR}/drawn/grouppose_tiny-res18_1xb8-6e_drawn-128.py', 8, 10,
-    """\
-val_interval = max(1, max_epochs // 5)
-train_cfg = dict(max_epochs=max_epochs, val_interval=val_interval)
-param_scheduler = [
-    _base_.param_scheduler[0],
-    dict(_base_.param_scheduler[1], end=max_epochs, T_max=max_epochs),
-]
-default_hooks = dict(
-    logger=dict(interval=25), checkpoint=dict(interval=val_interval))
-""")
+# EMA over the last twentieth of the updates so far, however many they are.
+AVERAGE = """\
+dict(
+        type='UpdateEMAHook',
+        ema_type='MomentumAnnealingEMA',
+        gamma=20,
+        momentum=0.0001,
+        update_buffers=True)"""
+STOP = """\
+dict(
+        type='EarlyStoppingHook',
+        monitor='coco/AP',
+        rule='greater',
+        min_delta=0.0,
+        patience=5)"""
 
 
 @dataclass
@@ -121,150 +119,186 @@ class Split:
         return np.unique(labeled, return_counts=True)[1].tolist()
 
 
-def split_content(file: KeypointFile, part: float,
-                  seed: int) -> Tuple[dict, dict]:
-    """Split a file by image into training and evaluation.
-
-    Images with and without labeled keypoints are split alike, but those
-    whose file cannot be used are for training, which leaves them out.
-    Annotations without keypoints are left out, as the metric cannot read
-    them.
-
-    Args:
-        file (KeypointFile): The file.
-        part (float): Share of the images for evaluation.
-        seed (int): The same one gives the same split.
-
-    Returns:
-        tuple[dict]: Contents for training and for evaluation.
-
-    Raises:
-        ValueError: If there are fewer than two images with labeled objects.
-    """
-    labeled = set(file.labeled_images.tolist())
-    if len(labeled) < 2:
-        raise ValueError(
-            f'{file.path}: {len(labeled)} image shows labeled {file.noun}, '
-            'but a split needs at least 2. Give the images to evaluate on by '
-            '--val-ann.')
-    random = np.random.RandomState(seed)
-    for_val = set()
-    for group in (labeled, set(file.images) - labeled - file.unusable):
-        group = random.permutation(sorted(group)).tolist()
-        count = round(part * len(group))
-        if group and group[0] in labeled:
-            count = min(max(count, 1), len(group) - 1)
-        for_val.update(group[:count])
-    contents = []
-    for chosen in (set(file.images) - for_val, for_val):
-        contents.append(
-            dict(
-                file.content,
-                images=[
-                    image for image in file.content['images']
-                    if image['id'] in chosen
-                ],
-                annotations=[
-                    ann for ann in file.annotated if ann['image_id'] in chosen
-                ]))
-    return contents[0], contents[1]
-
-
-def format_config(name: str,
-                  train: Split,
-                  val: Split,
+def format_config(info: DatasetInfo,
+                  splits: Dict[str, Split],
                   folder: Path,
-                  recipe: Recipe = PUBLISHED,
+                  recipe: Recipe,
                   epochs: Optional[int] = None,
-                  no_mirror: str = '',
                   skip_missing: bool = False) -> str:
     """Write a config as text.
 
     Args:
-        name (str): Name of the data set.
-        train (Split): Data to train on.
-        val (Split): Data to evaluate on.
+        info (DatasetInfo): Description of the keypoints.
+        splits (dict[str, Split]): Data to train on, 'train', to evaluate on,
+            'val', and maybe to test on, 'test'. Without the last one, it is
+            the second.
         folder (Path): Where the config and metainfo.py will be.
-        recipe (Recipe): The config to start from. Defaults to the published
-            one.
-        epochs (int, optional): Epochs to train for. Defaults to 60, or for
-            the small recipe to what makes 1000 iterations.
-        no_mirror (str): Why images must not be mirrored. Defaults to '',
-            which mirrors half of them, as the recipes do.
+        recipe (Recipe): The config to start from.
+        epochs (int, optional): Epochs to train for. Defaults to what
+            :meth:`Recipe.choose_epochs` says.
         skip_missing (bool): Leave out images without a file. Defaults to
             False.
 
     Returns:
         str: Python text.
     """
-    people = train.people
-    if epochs is None:
-        steps = max(1, len(people) // recipe.batch_size)
-        epochs = 60 if recipe is PUBLISHED else -(-SMALL_ITERATIONS // steps)
-    files = (train.file, val.file)
-    agnostic = any(file.used_categories != [1] for file in files)
-    pipelines, options = _format_pipelines(train, val, no_mirror)
-    if skip_missing:
-        for split, each in (('train', train), ('val', val)):
-            options[split] += (
-                '\n        # images without a file, '
-                f'{len(each.file.unusable)} when this was written\n'
-                '        skip_missing=True,')
-    crowded = math.ceil(1.25 * max(people + val.people))
+    train = splits['train']
+    num_train = len(train.people)
+    crowd = max(max(split.people, default=0) for split in splits.values())
+    queries = recipe.choose_queries(crowd)
+    counts = ', '.join(f'{len(split.file.images)} to {verb}'
+                       for verb, split in zip(('evaluate on', 'test on'),
+                                              list(splits.values())[1:]))
     return TEMPLATE.format(
         base=_path_from(folder, recipe.base),
-        name=name,
         here=HERE,
-        num_train=len(people),
-        num_val=len(val.file.images),
-        queries=f'num_queries={crowded}, '
-        if crowded > recipe.num_queries else '',
-        # The codec keeps 50 (person, class) pairs by default.
-        most=f', max_per_img={2 * crowded}' if crowded > 25 else '',
-        epochs=epochs,
+        counts=_comment(
+            f'{info.name}: {num_train} images to train on, {counts}'),
+        sigmas=_comment(_explain_sigmas(info)),
+        size=_comment(_explain_size(train.file, recipe)),
+        queries=_comment(
+            f'queries: {queries}, as the fullest image shows {crowd} '
+            f'{train.file.noun}; the base config has {recipe.num_queries}. '
+            'Fewer are faster.'),
+        num_queries=f'num_queries={queries}, '
+        if queries != recipe.num_queries else '',
+        # Every query has two classes.
+        most=f', max_per_img={2 * queries}'
+        if queries > recipe.num_queries else '',
+        start=recipe.start.format(
+            folder=_quote(folder), here=HERE, queries=queries),
+        enough=_comment(
+            f'schedule: {recipe.steps_per_epoch(num_train)} batches per epoch '
+            f'on one GPU; by default {recipe.steps} batches, and '
+            f'{recipe.epochs} epochs at least'),
+        epochs=epochs or recipe.choose_epochs(num_train),
         schedule=recipe.schedule,
-        pipelines=pipelines,
-        train_options=options['train'],
-        val_options=options['val'],
-        train_ann=train.ann_file,
-        val_ann=val.ann_file,
-        train_images=train.images,
-        val_images=val.images,
-        # The last images of an epoch are dropped if they fill no batch.
-        batch=f'\n    batch_size={len(people)},'
-        if len(people) < recipe.batch_size else '',
-        agnostic='\n        class_agnostic=True,' if agnostic else '',
-        metric="type='ClassAgnosticCocoMetric', " if agnostic else '',
-        areas=', use_area=False' if val.file.lacks_area.any() else '')
+        **_format_hooks(recipe, num_train),
+        **_format_data(splits, min(recipe.batch_size, num_train),
+                       info.no_mirror, skip_missing))
 
 
-def _format_pipelines(train: Split, val: Split,
-                      no_mirror: str) -> Tuple[str, Dict[str, str]]:
-    """Lines that change the recipe's pipelines, and what the data sets say of
-    them, by split."""
-    lines, options = [], dict(train='', val='')
+def _explain_sigmas(info: DatasetInfo) -> str:
+    """Where they are from, and what they do."""
+    sources = Counter(point.source for point in info.keypoints)
+    listed = ', '.join(f'{source} ({n})' for source, n in sources.items())
+    return (f'sigmas: from {listed}. They say how far off a keypoint may be '
+            'in the loss and in AP, so AP compares only between equal ones. '
+            'Edit them in metainfo.py.')
+
+
+def _explain_size(file: KeypointFile, recipe: Recipe) -> str:
+    """How large images and objects are for the network."""
+    height, width = recipe.sides
+    side = recipe.typical_side(file)
+    text = f'size: images are resized to {width} x {height} pixels'
+    text += ' at most' if recipe.keeps_ratio else ', whatever their shape'
+    text += (f'; the median of the {file.noun} is then {side:.0f} pixels '
+             'large (root of the area of the box).')
+    if side < SMALL_OBJECT:
+        text += (' That is little to see keypoints on: take a larger --size, '
+                 'or crop the images.')
+    return text
+
+
+def _format_hooks(recipe: Recipe, num_images: int) -> Dict[str, str]:
+    """Lines of the hooks, and a comment on what is for small data."""
+    hooks = dict(recipe.hooks, checkpoint='dict(interval=val_interval)')
+    stop = 'hooks: checkpoints when AP is known'
+    if num_images < SMALL_DATA:
+        stop += (f'. Below {SMALL_DATA} images, training ends once AP has not '
+                 'risen for 5 evaluations (early stopping), and averaged '
+                 'weights (EMA) are evaluated and saved')
+        if not recipe.averages:
+            hooks['ema'] = AVERAGE
+        hooks['early_stopping'] = STOP
+    return dict(
+        stop=_comment(stop),
+        hooks=',\n    '.join(f'{name}={text}' for name, text in hooks.items()))
+
+
+def _format_data(splits: Dict[str, Split], batch_size: int, no_mirror: str,
+                 skip_missing: bool) -> Dict[str, str]:
+    """Lines of pipelines, data loaders and evaluators."""
+    pipelines = [
+        '# pipelines: half of the images are mirrored, as left and right are '
+        'known'
+    ]
     if no_mirror:
-        lines += [
+        pipelines = [
+            '# pipelines',
             f'# No mirroring: {no_mirror}.',
             '# To turn it on, set `swap` of both keypoints of each pair in',
             '# metainfo.py ("" for those in the middle), and prob=0.5 here.',
         ]
-    if train.file.upright or val.file.upright:
-        lines.append("# color_type='color': images are turned by their EXIF "
-                     'orientation,\n# as they were annotated.')
-    for name, split in (('train', train), ('val', val)):
-        changes = []
+    if any(split.file.upright for split in splits.values()):
+        pipelines.append("# color_type='color': images are turned by their "
+                         'EXIF orientation,\n# as they were annotated.')
+    agnostic = any(split.file.used_categories != [1]
+                   for split in splits.values())
+    lines, loaders, evaluators = [], [], []
+    for name, split in splits.items():
+        base = 'train' if name == 'train' else 'val'
+        changes, options = [], ''
         if no_mirror and name == 'train':
             changes.append('PoseRandomFlip=dict(prob=0.0)')
         if split.file.upright:
             changes.append("LoadPoseImage=dict(color_type='color')")
         if changes:
-            lines.append(
-                PIPELINE.format(split=name, changes=', '.join(changes)))
-            options[name] = f'\n        pipeline={name}_pipeline,'
+            lines.append(f'{name}_pipeline = change(_base_.{base}_pipeline,\n'
+                         f'    dict({", ".join(changes)}))\n')
+            options = f'\n        pipeline={name}_pipeline,'
+        if skip_missing:
+            options += ('\n        # images without a file, '
+                        f'{len(split.file.unusable)} when this was written\n'
+                        '        skip_missing=True,')
+        loaders.append(
+            LOADER.format(
+                split=name,
+                ann=split.ann_file,
+                images=split.images,
+                options=options,
+                # The last images of an epoch are dropped if they fill no
+                # batch.
+                batch=f'\n    batch_size={batch_size},'
+                if name == 'train' else '',
+                agnostic='\n        class_agnostic=True,' if agnostic else ''))
+        if name == 'train':
+            continue
+        evaluators.append(
+            EVALUATOR.format(
+                split=name,
+                metric="type='ClassAgnosticCocoMetric', " if agnostic else '',
+                areas=', use_area=False'
+                if split.file.lacks_area.any() else ''))
+    if 'test' not in splits:
+        loaders.append('test_dataloader = val_dataloader\n')
+        evaluators.append('test_evaluator = val_evaluator\n')
     if lines:
-        lines.insert(0, '# pipelines')
-    return '\n'.join([*lines, '']) if lines else '', options
+        pipelines += [CHANGE + ''.join(lines)]
+    return dict(
+        pipelines='\n'.join(pipelines),
+        loaders=''.join(loaders),
+        evaluators=''.join(evaluators))
+
+
+def _comment(text: str) -> str:
+    """A text in lines of a comment, in which MMEngine replaces nothing."""
+    return textwrap.fill(
+        text.replace('{{', '{ {'),
+        79,
+        initial_indent='# ',
+        subsequent_indent='# ',
+        break_long_words=False,
+        break_on_hyphens=False)
+
+
+def _quote(folder: Path) -> str:
+    """A folder for a command line in a comment."""
+    text = folder.as_posix()
+    if not text.isprintable() or '{{' in text:
+        return 'FOLDER'
+    return shlex.quote(text)
 
 
 def _path_from(folder: Path, base: str) -> str:

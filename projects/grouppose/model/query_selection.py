@@ -119,6 +119,9 @@ class LearnedContentSelection(PoseQuerySelection):
         kwargs: See :class:`PoseQuerySelection`.
     """
 
+    # Weights that depend on N: the axis, and entries per query.
+    per_query = {r'content\.weight': (0, 1)}
+
     def __init__(self, num_queries: int, embed_dims: int, **kwargs):
         super().__init__(
             num_queries=num_queries, embed_dims=embed_dims, **kwargs)

@@ -1,10 +1,12 @@
 """Formats are found by what is in a file."""
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from projects.grouppose.describe.formats import read_annotations
 from projects.grouppose.describe.formats.image_files import (ImageFiles,
@@ -170,6 +172,36 @@ def test_describe_dataset(tool, tmp_path, capsys, name):
     assert content['categories'][0]['keypoints'] == [
         'left_wing', 'right_wing', 'tip'
     ]
+
+
+@pytest.mark.parametrize('parts, written', [
+    (('train', 'test'), ['test', 'train']),
+    (('test', 'train', 'val'), ['test', 'train', 'val']),
+    (('val', 'test'), ['all']),
+])
+def test_images_to_test_on(tool, tmp_path, parts, written):
+    """They are neither trained on nor left out."""
+    for part in parts:
+        write_yolo(tmp_path / 'in' / part)
+    path = tmp_path / 'in/data.yaml'
+    text = (tmp_path / 'in' / parts[0] / 'data.yaml').read_text()
+    lists = '\n'.join(f'{part}: {part}/images' for part in parts)
+    path.write_text(re.sub('train: .*\nval: .*', lists, text))
+    for part in parts:
+        (tmp_path / 'in' / part / 'data.yaml').unlink()
+    out = tmp_path / 'out'
+    tool.main([str(path), '--out', str(out), '--val-part', '0.5', '--small'])
+    files = sorted(path.stem for path in (out / 'annotations').iterdir())
+    assert files == written
+    config = Config.fromfile(out / 'config.py')
+    test, val = [
+        config[f'{name}_evaluator'].ann_file for name in ('test', 'val')
+    ]
+    assert (test == val) == (written == ['all'])
+    if test != val:
+        content = json.loads(Path(test).read_text())
+        assert all(image['file_name'].startswith('test/')
+                   for image in content['images'])
 
 
 def test_describe_dataset_says_what_is_wrong(tool, tmp_path, capsys):

@@ -87,7 +87,20 @@ def test_roboflow(tmp_path):
         poses
         for name, poses in expected().items()
     }
-    assert 'test' in converted.notes[1]
+    assert 'of `test` are not there' in converted.notes[1]
+
+
+@pytest.mark.parametrize('labeled', [True, False])
+def test_images_of_test(tmp_path, labeled):
+    """They are read if anybody labeled them."""
+    path = write_yolo(tmp_path) / 'data.yaml'
+    path.write_text(path.read_text() + 'test: images/test\n')
+    for kind in ('images', 'labels')[:2 if labeled else 1]:
+        shutil.copytree(tmp_path / kind / 'train', tmp_path / kind / 'test')
+    content, _, notes = read_annotations(tmp_path)
+    parts = [image['split'] for image in content['images']]
+    assert parts == ['train', 'val', 'test'][:3 if labeled else 2]
+    assert any('`test` have no labels' in note for note in notes) != labeled
 
 
 def test_lists_of_cvat(tmp_path):

@@ -13,7 +13,7 @@ class Converted(NamedTuple):
 
     Args:
         content (dict): ``images``, ``annotations`` and ``categories``. An
-            image has ``split``, 'train' or 'val', where the tool divides
+            image has ``split``, 'train', 'val' or 'test', where the tool divides
             them; a category has ``flip_idx``, the mirror partner of each
             keypoint by index, where the tool states it.
         images (Path): The folder that ``file_name`` is relative to.

@@ -16,7 +16,7 @@ from .image_files import image_size, list_images
 from .source import Source
 
 LARGEST = 2  # parts of the image; more must be pixels
-PARTS = ('train', 'val')
+PARTS = ('train', 'val', 'test')
 
 
 def matches(source: Source) -> bool:
@@ -26,7 +26,10 @@ def matches(source: Source) -> bool:
 
 
 def read(whole: Source, sources: List[Source]) -> Converted:
-    """Read the images of train and val, with the labels beside them.
+    """Read the images of train, val and test, with the labels beside them.
+
+    Images of test that are not there, or all without labels, are left out:
+    many files name some that only their authors have.
 
     Args:
         whole (Source): What the user gave; its ``images`` is the root of the
@@ -56,10 +59,12 @@ def read(whole: Source, sources: List[Source]) -> Converted:
     root = whole.images or _root(source)
     seen: Set[Path] = set()
     for part in PARTS:
-        images = _images(path, root, config.get(part), part)
+        images = _images_to_test(path, root, config.get(part), notes) if \
+            part == 'test' else _images(path, root, config.get(part), part)
         repeated = seen.intersection(images)
         if repeated:
-            notes.append(f'{len(repeated)} images of `{part}` are in `train`, '
+            other = '`train`' if part == 'val' else 'another part'
+            notes.append(f'{len(repeated)} images of `{part}` are in {other}, '
                          'too, and left out of it: evaluation on them would '
                          'say nothing about new images.')
         for image in sorted(set(images) - seen):
@@ -77,8 +82,6 @@ def read(whole: Source, sources: List[Source]) -> Converted:
                         f'{where}: class {index} is not among the `names` of '
                         f'{path}: {sorted(classes)}. Correct one of them.')
                 builder.add_object(image_id, str(classes[index]), points, box)
-    if config.get('test'):
-        notes.append('The images of `test` are left out.')
     return Converted(builder.content, root, notes)
 
 
@@ -147,6 +150,20 @@ def _root(source: Source) -> Path:
     stated = here / str(source.yaml.get('path') or '.')
     # Many files name the folder they lie in, or one of another machine.
     return stated.resolve() if stated.is_dir() else here.resolve()
+
+
+def _images_to_test(path: Path, root: Path, stated,
+                    notes: List[str]) -> List[Path]:
+    """The images of test, none if they cannot serve, which is noted."""
+    try:
+        images = _images(path, root, stated, 'test')
+    except FileNotFoundError:
+        notes.append('The images of `test` are not there and left out.')
+        return []
+    if images and not any(_label_file(image).is_file() for image in images):
+        notes.append('The images of `test` have no labels and are left out.')
+        return []
+    return images
 
 
 def _images(path: Path, root: Path, stated, part: str) -> List[Path]:
