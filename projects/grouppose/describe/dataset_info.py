@@ -55,6 +55,20 @@ class DatasetInfo:
     links: List[Tuple[int, int]]
     no_mirror: str = ''
 
+    @property
+    def pairs(self) -> List[Tuple[int, int]]:
+        """list[tuple[int]]: Left and right of each pair whose names say which
+        is which, by index."""
+        names = [point.name for point in self.keypoints]
+        return [(i, names.index(point.swap))
+                for i, point in enumerate(self.keypoints)
+                if point.side == 'left' and point.swap]
+
+    def link_color(self, link: Tuple[int, int]) -> List[int]:
+        """RGB of a link: that of its side, if both ends are on it."""
+        first, second = [self.keypoints[end] for end in link]
+        return first.color if first.side == second.side else MIDDLE
+
     def format(self) -> str:
         """Format as Python text, for the file of ``metainfo.from_file``."""
         lines = [
@@ -76,13 +90,12 @@ class DatasetInfo:
         for i, link in enumerate(self.links):
             ends = [self.keypoints[end] for end in link]
             names = ', '.join(_literal(end.name) for end in ends)
-            color = ends[0].color if ends[0].side == ends[1].side else MIDDLE
             lines += [
                 f'        {i}:',
                 '        dict(',
                 f'            link=({names}),',
                 f'            id={i},',
-                f'            color={color}),',
+                f'            color={self.link_color(link)}),',
             ]
         if self.links:
             lines.append('    },')
