@@ -64,10 +64,15 @@ class DatasetInfo:
                 for i, point in enumerate(self.keypoints)
                 if point.side == 'left' and point.swap]
 
-    def link_color(self, link: Tuple[int, int]) -> List[int]:
-        """RGB of a link: that of its side, if both ends are on it."""
-        first, second = [self.keypoints[end] for end in link]
-        return first.color if first.side == second.side else MIDDLE
+    @property
+    def link_colors(self) -> List[List[int]]:
+        """list[list[int]]: RGB of each link, that of its side if both ends
+        are on it."""
+        ends = [[self.keypoints[end] for end in link] for link in self.links]
+        return [
+            first.color if first.side == second.side else MIDDLE
+            for first, second in ends
+        ]
 
     def format(self) -> str:
         """Format as Python text, for the file of ``metainfo.from_file``."""
@@ -87,7 +92,7 @@ class DatasetInfo:
                 f'            swap={_literal(point.swap)}),',
             ]
         lines += ['    },', '    skeleton_info={' + '},' * (not self.links)]
-        for i, link in enumerate(self.links):
+        for i, (link, color) in enumerate(zip(self.links, self.link_colors)):
             ends = [self.keypoints[end] for end in link]
             names = ', '.join(_literal(end.name) for end in ends)
             lines += [
@@ -95,7 +100,7 @@ class DatasetInfo:
                 '        dict(',
                 f'            link=({names}),',
                 f'            id={i},',
-                f'            color={self.link_color(link)}),',
+                f'            color={color}),',
             ]
         if self.links:
             lines.append('    },')

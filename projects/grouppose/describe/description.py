@@ -12,9 +12,13 @@ from .dataset_info import DatasetInfo, describe_keypoints
 from .findings import format_findings
 from .images import check_file, check_match, check_overlap
 from .people import check_people
+from .report_page import Section, format_page
 from .sigmas import estimate_sigmas
 from .training_config import (HERE, PUBLISHED, SMALL, Split, format_config,
                               split_content)
+
+PICTURES = 'Pictures, counts and sizes are in report.html.'
+SIZES = dict(small=SMALL, published=PUBLISHED)
 
 
 @dataclass
@@ -23,10 +27,12 @@ class Description:
 
     Args:
         report (str): The report, in Markdown.
+        page (str): The report with pictures, in HTML.
         files (dict[str, str]): Texts of the files for training, by name of
             the file; empty if training would refuse the data set.
     """
     report: str
+    page: str
     files: Dict[str, str]
 
     @property
@@ -35,9 +41,12 @@ class Description:
         return bool(self.files)
 
     def write(self, folder: Path) -> List[Path]:
-        """Write the report and the files; return their paths."""
+        """Write the reports and the files; return their paths."""
         folder.mkdir(parents=True, exist_ok=True)
-        contents = dict(self.files, **{'report.md': self.report})
+        contents = dict(self.files, **{
+            'report.md': self.report,
+            'report.html': self.page
+        })
         for name, text in contents.items():
             # Names may hold what UTF-8 has not; JSON and Python escape it.
             (folder / name).write_text(
@@ -105,6 +114,7 @@ def describe(ann_file: Union[str, Path],
     findings += check_people(train, info)
     parts = [*notes, _introduce(train), _keypoint_table(train, info)]
     parts.append(format_findings(findings))
+    sections = [Section(train, list(findings), place)]
     val, val_place = None, place
     if val_ann is not None:
         val_images = val_images or images
@@ -123,14 +133,19 @@ def describe(ann_file: Union[str, Path],
                     train, val, images is not None and images == val_images)
             ]
         findings += more
+        sections.append(Section(val, more, val_place))
         parts += [_introduce(val), format_findings(more)]
     if images is None and not looked:
         parts.append('The images were not looked at, as there are none in '
                      f'{place}, where training would look for them: give '
                      'their folder by --images.')
-    report = '\n\n'.join([f'# {name}', *parts]) + '\n'
+    report = '\n\n'.join([f'# {name}', *parts, PICTURES]) + '\n'
+    page = format_page(info, sections, {
+        size: recipe.base
+        for size, recipe in SIZES.items()
+    }, 'small' if small else 'published', notes)
     if any(finding.level == 'error' for finding in findings):
-        return Description(report, {})
+        return Description(report, page, {})
 
     # Files that are written have no path yet.
     files: Dict[str, str] = {}
@@ -156,7 +171,7 @@ def describe(ann_file: Union[str, Path],
     files['config.py'] = format_config(name, train_split, val_split, folder,
                                        SMALL if small else PUBLISHED, epochs,
                                        info.no_mirror, skip_missing)
-    return Description(report, files)
+    return Description(report, page, files)
 
 
 def _introduce(file: KeypointFile) -> str:

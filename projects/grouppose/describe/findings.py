@@ -44,6 +44,12 @@ class Finding:
         return f'{self.what}{where}. {self.remedy}'
 
     @property
+    def is_drawn(self) -> bool:
+        """bool: Whether pictures of the annotations are of use."""
+        return self.unit == 'annotation' and (self.drawn
+                                              or self.level != 'note')
+
+    @property
     def where(self) -> str:
         """str: How many things are concerned, and the first of them."""
         count = len(self.examples)

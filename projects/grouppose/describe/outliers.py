@@ -1,6 +1,6 @@
 """Objects whose layout stands out among the others of a file: limbs that are
 much too long, left and right that contradict each other within the object."""
-from typing import List, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 
@@ -61,7 +61,7 @@ def check_limbs(file: KeypointFile, info: DatasetInfo) -> List[Finding]:
         names = ' - '.join(info.keypoints[end].name for end in ends[worst[i]])
         reasons.append(f'{names}: {np.exp(min(excess[i], 20)):.0f} times as '
                        'long as usual')
-    what = 'Limbs' if info.links else 'Keypoints far from all others, limbs'
+    what = 'Limbs' if info.links else 'Distances from the middle of the object'
     return _report(
         file, chosen, reasons, [ends[worst[i]] for i in chosen], 'warning',
         f'{what} more than {TOO_LONG} times as long as usual',
@@ -70,8 +70,8 @@ def check_limbs(file: KeypointFile, info: DatasetInfo) -> List[Finding]:
 
 
 def _measure_limbs(
-        file: KeypointFile, info: DatasetInfo
-) -> Tuple[np.ndarray, np.ndarray, List[Tuple[int, ...]]]:
+    file: KeypointFile, info: DatasetInfo
+) -> Tuple[np.ndarray, np.ndarray, Sequence[Tuple[int, ...]]]:
     """Length of each limb and whether it is labeled, (P, L), and the indices
     of its keypoints."""
     points, labeled = file.keypoints[..., :2], file.labeled
@@ -139,14 +139,13 @@ def check_swaps(file: KeypointFile, info: DatasetInfo) -> List[Finding]:
         file, info, chosen, [pairs[worst[i]] for i in chosen], 'warning',
         'Left and right of a pair that look swapped',
         'Within the object, this pair contradicts the others. Crossed limbs '
-        'and twisted bodies may look so, too: see the pictures in '
-        'report.html')
+        'and twisted bodies may look so, too: look at the pictures')
     chosen = _rank(np.where(often, doubt, 0), SURE)
     return findings + _report_swaps(
         file, info, chosen, [pairs[worst[i]] for i in chosen], 'note',
         'Left and right of pairs that often lie the other way round than the '
         'others', 'Right if such limbs cross, wrong if they were confused: '
-        'see the pictures in report.html')
+        'look at the pictures')
 
 
 def _report_swaps(file: KeypointFile, info: DatasetInfo, chosen: List[int],
@@ -208,7 +207,7 @@ def _rank(values: np.ndarray, least: float) -> List[int]:
 
 
 def _report(file: KeypointFile, chosen: List[int], reasons: List[str],
-            marked: List[Tuple[int, ...]], level: str, what: str,
+            marked: Sequence[Tuple[int, ...]], level: str, what: str,
             remedy: str) -> List[Finding]:
     """A finding about objects, or nothing without any."""
     if not chosen:
@@ -222,5 +221,5 @@ def _report(file: KeypointFile, chosen: List[int], reasons: List[str],
             examples=file.ids[chosen].tolist(),
             total=len(file.people),
             reasons=reasons,
-            marked=marked)
+            marked=list(marked))
     ]
