@@ -19,6 +19,7 @@ from .pictures import VISIBLE, ObjectPainter, Picture
 TEMPLATE = 'report.html.jinja'
 NUM_FIRST = 24  # objects that are drawn because they come first
 NUM_EACH, NUM_WRONG = 6, 24  # pictures per finding, and in all
+MANY_KEYPOINTS = 200  # with more, as many fewer objects are drawn
 EDGES = (8, 16, 32, 64, 128, 256, 512)  # pixels, of the histogram
 LIMITS = (16, 32)  # pixels below which objects are small for a network
 TOLERATED = 0.05  # share of objects below the larger limit
@@ -62,7 +63,7 @@ def format_page(info: DatasetInfo, sections: Sequence[Section],
     painter = ObjectPainter(file, info, sections[0].folder)
     first = [
         painter.draw(i)
-        for i in np.flatnonzero(file.labeled.any(1))[:NUM_FIRST]
+        for i in np.flatnonzero(file.labeled.any(1))[:_limit(NUM_FIRST, info)]
     ]
     wrong = _draw_findings(sections, info)
     pictures = first + [picture for _, drawn in wrong for picture in drawn]
@@ -156,7 +157,7 @@ def _sort_findings(
 def _draw_findings(sections: Sequence[Section],
                    info: DatasetInfo) -> List[Tuple[Finding, List[Picture]]]:
     """Pictures of the annotations that findings are about, warnings first."""
-    left = NUM_WRONG
+    left = _limit(NUM_WRONG, info)
     drawn = []
     for level in ('error', 'warning', 'note'):
         for section in sections:
@@ -179,6 +180,11 @@ def _draw_findings(sections: Sequence[Section],
                     left -= len(pictures)
                     drawn.append((finding, pictures))
     return drawn
+
+
+def _limit(count: int, info: DatasetInfo) -> int:
+    """How many objects to draw, if usually so many are."""
+    return min(count, -(-count * MANY_KEYPOINTS // len(info.keypoints)))
 
 
 def _count_keypoints(file: KeypointFile) -> List[Tuple[int, int]]:
