@@ -229,6 +229,7 @@ def test_size_is_limited(page, tmp_path):
     text = page(content)
     assert Reader(text).count['svg'] == 31
     assert len(text) < 2_500_000
+    assert max(map(len, re.findall('base64,([^"]+)', text))) <= 40_000
     content = make_content(30, [f'point_{i}' for i in range(1000)], 1000, 180)
     assert len(page(content)) < 3_000_000
 
