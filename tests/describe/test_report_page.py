@@ -168,6 +168,21 @@ def test_without_images(page, tmp_path, present):
     assert 'plain ground' in text
 
 
+def test_data_that_training_refuses(page, tmp_path):
+    """Nobody to draw or to count, and no sizes: the page says what is
+    wrong."""
+    content = make_content(2)
+    for ann in content['annotations']:
+        ann['iscrowd'] = 1
+    for image in content['images']:
+        del image['width']
+    text = page(content)
+    assert not (tmp_path / 'out/config.py').exists()
+    assert Reader(text).count.get('svg') is None
+    assert 'class="finding error"' in text
+    assert 'in the network are not known' in text
+
+
 def test_names_are_escaped(page):
     content = make_content()
     category = content['categories'][0]

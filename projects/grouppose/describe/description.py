@@ -140,10 +140,9 @@ def describe(ann_file: Union[str, Path],
                      f'{place}, where training would look for them: give '
                      'their folder by --images.')
     report = '\n\n'.join([f'# {name}', *parts, PICTURES]) + '\n'
-    page = format_page(info, sections, {
-        size: recipe.base
-        for size, recipe in SIZES.items()
-    }, 'small' if small else 'published', notes)
+    bases = {size: recipe.base for size, recipe in SIZES.items()}
+    page = format_page(info, sections, notes,
+                       'small' if small else 'published', bases)
     if any(finding.level == 'error' for finding in findings):
         return Description(report, page, {})
 

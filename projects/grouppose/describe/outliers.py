@@ -52,7 +52,6 @@ def check_limbs(file: KeypointFile, info: DatasetInfo) -> List[Finding]:
     longest = np.where(known.any(0), typical[0], -np.inf).max()
     excess = np.where(known & (logs > sizes + longest), logs - sizes - typical,
                       0)
-    # The middle of an object is no limb's end, and moves with each keypoint.
     worst = excess.argmax(1)
     excess = excess.max(1)
     chosen = _rank(excess, np.log(TOO_LONG))
@@ -185,9 +184,8 @@ def _weigh_sides(
         opposed = ((product < 0).sum(0) + 1) / (count + 2)
         most = np.log((1 - opposed) / opposed)
         most[(most < 0) | (mean <= 0) | (count < MANY_OBJECTS)] = 0
-        evidence[:,
-                 i] = np.clip(2 * mean * product / np.maximum(variance, 1e-9),
-                              -most, most).sum(1)
+        ratios = 2 * mean * product / np.maximum(variance, 1e-9)
+        evidence[:, i] = np.clip(ratios, -most, most).sum(1)
     return evidence, [info.pairs[i] for i in chosen]
 
 

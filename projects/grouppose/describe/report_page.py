@@ -41,8 +41,8 @@ class Section:
 
 
 def format_page(info: DatasetInfo, sections: Sequence[Section],
-                bases: Dict[str,
-                            str], chosen: str, notes: Sequence[str]) -> str:
+                notes: Sequence[str], chosen: str, bases: Dict[str,
+                                                               str]) -> str:
     """Write the report as HTML.
 
     All text of the files is escaped. Only images that are drawn are read,
@@ -51,10 +51,10 @@ def format_page(info: DatasetInfo, sections: Sequence[Section],
     Args:
         info (DatasetInfo): Description of the keypoints.
         sections (Sequence[Section]): The file to train on, and others.
+        notes (Sequence[str]): How the files were read, a sentence each.
+        chosen (str): Name of the size that config.py is for.
         bases (dict[str, str]): Configs of this project that a data set may
             start from, by the name of their size, the smallest first.
-        chosen (str): Name of the one that it starts from.
-        notes (Sequence[str]): How the files were read, a sentence each.
 
     Returns:
         str: The page.
