@@ -517,8 +517,8 @@ def run(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('damage, code, files', [
-    (first(num_keypoints=0), 0, 5),
-    (first(area=0), 1, 1),
+    (first(num_keypoints=0), 0, 6),
+    (first(area=0), 1, 2),
 ])
 def test_program(write, tmp_path, run, damage, code, files):
     content = make_content()

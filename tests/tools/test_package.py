@@ -181,7 +181,8 @@ def test_content_of_the_wheel(wheel):
         for path in [ROOT / 'model-index.yml', *(ROOT / 'configs').rglob('*')]
         if path.is_file() and path.suffix != '.pyc'
     }
-    assert files == modules | shipped | {package / 'py.typed'}
+    others = {'py.typed', 'describe/report.html.jinja'}
+    assert files == modules | shipped | {package / name for name in others}
 
 
 def test_the_installed_wheel(wheel, tmp_path):

@@ -6,8 +6,9 @@ SLEAP, DeepLabCut's CSV or labelme: a file, a folder or a zip archive. The
 content decides, not the name.
 
 Writes into OUT: metainfo.py, MMPose's description of the keypoints; config.py,
-to train and evaluate with; report.md, what looks wrong; train.json, val.json
-and test.json where files are divided, filtered or brought to COCO's form;
+to train and evaluate with; report.md, what looks wrong, and report.html, the
+same with pictures, counts and sizes, for a browser; train.json, val.json and
+test.json where files are divided, filtered or brought to COCO's form;
 annotations/*.json, what was read from another format than COCO; and images/,
 what was inside an archive or a SLEAP file.
 """
@@ -29,7 +30,8 @@ def parse_args(argv=None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog='Exit code: 0, also with warnings; 1 if training would refuse '
-        'the data,\nand then only the report is written; 2 if there is none.')
+        'the data,\nand then only the reports are written; 2 if there is none.'
+    )
     parser.add_argument(
         'ann_file',
         metavar='PATH',

@@ -15,9 +15,12 @@ from .known_datasets import read_description
 from .metainfo_file import DatasetInfo
 from .people import check_people
 from .recipes import SIZES
+from .report_page import Section, format_page
 from .sigmas import estimate_sigmas, explain_default
 from .split import check_videos, split_content
 from .training_config import HERE, Split, format_config
+
+PICTURES = 'Pictures, counts and sizes are in report.html.'
 
 
 @dataclass
@@ -26,10 +29,12 @@ class Description:
 
     Args:
         report (str): The report, in Markdown.
+        page (str): The report with pictures, in HTML.
         files (dict[str, str]): Texts of the files for training, by name of
             the file; empty if training would refuse the data set.
     """
     report: str
+    page: str
     files: Dict[str, str]
 
     @property
@@ -38,9 +43,12 @@ class Description:
         return bool(self.files)
 
     def write(self, folder: Path) -> List[Path]:
-        """Write the report and the files; return their paths."""
+        """Write the reports and the files; return their paths."""
         folder.mkdir(parents=True, exist_ok=True)
-        contents = dict(self.files, **{'report.md': self.report})
+        contents = dict(self.files, **{
+            'report.md': self.report,
+            'report.html': self.page
+        })
         for name, text in contents.items():
             # Names may hold what UTF-8 has not; JSON and Python escape it.
             (folder / name).write_text(
@@ -135,6 +143,7 @@ def describe(ann_file: Union[str, Path], folder: Union[str, Path],
     findings += check_people(train, info)
     parts = [*given.notes, _introduce(train), _keypoint_table(train, info)]
     parts.append(format_findings(findings))
+    sections = [Section(train, list(findings), place)]
     # With the folder of its images; files that are written have no path yet.
     files = dict(train=(train, place))
     for split, ann, images in (('val', given.val_ann, given.val_images),
@@ -155,12 +164,14 @@ def describe(ann_file: Union[str, Path], folder: Union[str, Path],
                 *check_videos(train, file)
             ]
         findings += more
+        sections.append(Section(file, more, place))
         parts += [_introduce(file), format_findings(more)]
         files[split] = (file, place)
+    remarks = []
     if given.images is None and seen is None:
-        parts.append('The images were not looked at, as there are none in '
-                     f'{place}, where training would look for them: give '
-                     'their folder by --images.')
+        remarks.append('The images were not looked at, as there are none in '
+                       f'{place}, where training would look for them: give '
+                       'their folder by --images.')
     ready = all(finding.level != 'error' for finding in findings)
     written = given.category is not None
     if ready and 'val' not in files:
@@ -171,10 +182,14 @@ def describe(ann_file: Union[str, Path], folder: Union[str, Path],
             train=(train.part(train_part), place),
             val=(train.part(val_part), place))
         written = True
-        parts.append(how)
-    report = '\n\n'.join([f'# {name}', *parts]) + '\n'
+        remarks.append(how)
+    report = '\n\n'.join([f'# {name}', *parts, *remarks, PICTURES]) + '\n'
+    page = format_page(info, sections, [*given.notes, *remarks], given.size, {
+        size: recipe.base
+        for size, recipe in SIZES.items()
+    })
     if not ready:
-        return Description(report, {})
+        return Description(report, page, {})
 
     texts: Dict[str, str] = {'metainfo.py': info.format()}
     splits = {}
@@ -188,7 +203,7 @@ def describe(ann_file: Union[str, Path], folder: Union[str, Path],
         splits[split] = Split(file, path, os.path.abspath(place))
     texts['config.py'] = format_config(info, splits, folder, SIZES[given.size],
                                        given.epochs, given.skip_missing)
-    return Description(report, texts)
+    return Description(report, page, texts)
 
 
 def _introduce(file: KeypointFile) -> str:

@@ -1,6 +1,6 @@
 """Findings about an annotation file, and the report that lists them."""
 from dataclasses import dataclass, field
-from typing import Iterable, List, Optional
+from typing import Iterable, List, Optional, Tuple
 
 NUM_EXAMPLES = 5
 HEADINGS = dict(
@@ -23,6 +23,11 @@ class Finding:
             Defaults to 'annotation'.
         examples (list): Ids or names of all things concerned.
         total (int, optional): How many things there are in all.
+        drawn (bool): Whether pictures of the annotations tell more, as those
+            of warnings always do. Defaults to False.
+        reasons (list[str]): What is wrong with each example, where they
+            differ.
+        marked (list[tuple[int]]): The keypoints concerned, of each example.
     """
     level: str
     what: str
@@ -30,18 +35,30 @@ class Finding:
     unit: str = 'annotation'
     examples: List = field(default_factory=list)
     total: Optional[int] = None
+    drawn: bool = False
+    reasons: List[str] = field(default_factory=list)
+    marked: List[Tuple[int, ...]] = field(default_factory=list)
 
     def __str__(self) -> str:
-        text = self.what
-        if self.examples:
-            count = len(self.examples)
-            number = f'{count} {self.unit}' + 's' * (count != 1)
-            if self.total is not None:
-                number = f'{count} of {self.total} {self.unit}s'
-            shown = ', '.join(map(str, self.examples[:NUM_EXAMPLES]))
-            more = ', ...' if count > NUM_EXAMPLES else ''
-            text += f': {number} ({shown}{more})'
-        return f'{text}. {self.remedy}'
+        where = f': {self.where}' if self.examples else ''
+        return f'{self.what}{where}. {self.remedy}'
+
+    @property
+    def is_drawn(self) -> bool:
+        """bool: Whether pictures of the annotations are of use."""
+        return self.unit == 'annotation' and (self.drawn
+                                              or self.level != 'note')
+
+    @property
+    def where(self) -> str:
+        """str: How many things are concerned, and the first of them."""
+        count = len(self.examples)
+        number = f'{count} {self.unit}' + 's' * (count != 1)
+        if self.total is not None:
+            number = f'{count} of {self.total} {self.unit}s'
+        shown = ', '.join(map(str, self.examples[:NUM_EXAMPLES]))
+        more = ', ...' if count > NUM_EXAMPLES else ''
+        return f'{number} ({shown}{more})'
 
 
 def found(level: str, what: str, examples: Iterable, remedy: str,

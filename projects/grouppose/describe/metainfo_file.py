@@ -44,6 +44,15 @@ class DatasetInfo:
     link_colors: List[List[int]]
     no_mirror: str = ''
 
+    @property
+    def pairs(self) -> List[Tuple[int, int]]:
+        """list[tuple[int]]: Left and right of each pair whose names say which
+        is which, by index."""
+        names = [point.name for point in self.keypoints]
+        return [(i, names.index(point.swap))
+                for i, point in enumerate(self.keypoints)
+                if point.side == 'left' and point.swap]
+
     def format(self) -> str:
         """Format as Python text, for the file of ``metainfo.from_file``."""
         lines = [

@@ -7,6 +7,7 @@ import numpy as np
 from .coco_file import KeypointFile
 from .findings import Finding, found
 from .metainfo_file import DatasetInfo
+from .outliers import check_limbs, check_swaps
 from .sigmas import box_iou
 
 # With fewer people, what all of them share may be chance.
@@ -31,7 +32,9 @@ def check_people(file: KeypointFile, info: DatasetInfo) -> List[Finding]:
         *check_visibility(file, info),
         *check_boxes(file),
         *check_areas(file),
+        *check_limbs(file, info),
         *check_sides(file, info),
+        *check_swaps(file, info),
         *check_repetitions(file),
     ]
 
@@ -88,7 +91,8 @@ def check_visibility(file: KeypointFile, info: DatasetInfo) -> List[Finding]:
         f'{file.noun.capitalize()} without a labeled keypoint',
         file.select(~people),
         'They are neither trained nor evaluated',
-        total=total)
+        total=total,
+        drawn=True)
     if not (file.keypoints[..., :2][labeled] > 1).any():
         findings.append(
             Finding(
@@ -219,18 +223,15 @@ def check_areas(file: KeypointFile) -> List[Finding]:
 
 def check_sides(file: KeypointFile, info: DatasetInfo) -> List[Finding]:
     """Check for pairs whose left and right contradict the other pairs."""
-    names = [point.name for point in info.keypoints]
-    pairs = [(i, names.index(point.swap))
-             for i, point in enumerate(info.keypoints)
-             if point.side == 'left' and point.swap]
-    if not pairs:
+    if not info.pairs:
         return []
-    left, right = np.array(pairs).T
+    names = [point.name for point in info.keypoints]
+    left, right = np.array(info.pairs).T
     across = np.sign(file.keypoints[:, left, 0] - file.keypoints[:, right, 0])
     across[~(file.labeled[:, left] & file.labeled[:, right])] = 0
     facing = across.sum(1)
     odd = []
-    for k, (i, j) in enumerate(pairs):
+    for k, (i, j) in enumerate(info.pairs):
         # What the other pairs of the person say.
         rest = np.sign(facing - across[:, k])
         sure = (across[:, k] != 0) & (rest != 0)
@@ -244,7 +245,7 @@ def check_sides(file: KeypointFile, info: DatasetInfo) -> List[Finding]:
         'other pairs, so that mirroring corrupts it. Check the order of '
         '`keypoints` in `categories`',
         unit='pair',
-        total=len(pairs))
+        total=len(info.pairs))
     sure = np.sign(facing)[facing != 0]
     if len(sure) >= 50 and (sure > 0).mean() < 0.2:
         findings.append(
