@@ -13,10 +13,11 @@ SMALL_DATA = 3000  # images; fewer are learned by heart if training goes on
 LEAST_QUERIES = 20  # with fewer, all may find the same object at first
 # Filled in twice: by the recipe, and with the folder of the config.
 START = """\
-# starting weights: COCO's, of {model} by its authors, learn
-# sooner than those of the backbone alone, also other things than people. Save
+# starting weights: the authors' for COCO, {model},
+# are a better start than the backbone's, also for other things than people.
+# Save as official.pth what is at
 #   {link}
-# as official.pth, run these two lines and uncomment the third:
+# then run these two lines and uncomment the third:
 #   python tools/model_converters/official_to_mmpose.py official.pth coco.pth
 #   python tools/model_converters/change_keypoints.py coco.pth \
 {{folder}}/start.pth --to-metainfo {{folder}}/metainfo.py{more}
@@ -43,7 +44,8 @@ class Recipe:
         steps (int): Batches to train on at least.
         schedule (str): Lines of the config that fit the schedule to
             ``max_epochs``.
-        hooks (dict[str, str]): Its own ``default_hooks``, as Python text.
+        hooks (tuple[tuple[str]]): Names and Python text of its own
+            ``default_hooks``.
         averages (bool): Whether it averages weights anyway.
         start (str): Lines that say where weights to start from are and how
             to get them, a comment; '' if there are none.

@@ -13,9 +13,9 @@ class Converted(NamedTuple):
 
     Args:
         content (dict): ``images``, ``annotations`` and ``categories``. An
-            image has ``split``, 'train', 'val' or 'test', where the tool divides
-            them; a category has ``flip_idx``, the mirror partner of each
-            keypoint by index, where the tool states it.
+            image has ``split``, 'train', 'val' or 'test', where the tool
+            divides them; a category has ``flip_idx``, the mirror partner of
+            each keypoint by index, where the tool states it.
         images (Path): The folder that ``file_name`` is relative to.
         notes (list[str]): What was assumed or left out, a sentence each.
     """
