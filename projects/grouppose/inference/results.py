@@ -122,7 +122,7 @@ class PoseDrawer:
         if self.with_boxes:
             for x, y, w, h in _extents(keypoints).round().astype(int).tolist():
                 cv2.rectangle(picture, (x, y), (x + w, y + h), (0, 255, 255),
-                              width)
+                              line)
         return picture
 
 
