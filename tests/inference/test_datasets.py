@@ -28,11 +28,12 @@ FIRST = [[(10, 5), (4.25, 12), (16, 12)], [(40, 8), (35, 30.5), (45, 30)]]
 OUTSIDE = [[(50, 35), (61, 38), (-1, 3)], [(-5, -5), (70, 3), (3, 99)]]
 
 
-def instances(poses):
+def instances(poses, labels=None):
     return InstanceData(
         keypoints=np.array(poses, dtype=float).reshape(-1, 3, 2),
         keypoint_scores=np.full((len(poses), 3), .5),
-        bbox_scores=np.linspace(.9, .5, len(poses)))
+        bbox_scores=np.linspace(.9, .5, len(poses)),
+        labels=np.zeros(len(poses), dtype=int) if labels is None else labels)
 
 
 @pytest.fixture

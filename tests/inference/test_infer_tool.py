@@ -403,7 +403,8 @@ def test_pycocotools_reads_the_results():
     instances = InstanceData(
         keypoints=np.float32([[[10, 20], [30, 60.125]]]),
         keypoint_scores=np.float32([[0.5, 0.5]]),
-        bbox_scores=np.float32([0.5]))
+        bbox_scores=np.float32([0.5]),
+        labels=np.array([0]))
     results = coco_results(instances, image_id=7)
     assert results == [
         dict(

@@ -1,7 +1,7 @@
 """The description of keypoints in MMPose's format: names, mirrored pairs,
 skeleton and sigmas."""
-from dataclasses import dataclass
-from typing import List, Tuple
+from dataclasses import dataclass, field
+from typing import Dict, List, Tuple
 
 from .coco_file import KeypointFile
 from .findings import Finding, found
@@ -49,19 +49,29 @@ class DatasetInfo:
         links (list[tuple[int]]): Skeleton, pairs of indices.
         no_mirror (str): Why images must not be mirrored, a noun phrase, or
             '' if all pairs of left and right are known. Defaults to ''.
+        classes (dict[int, str]): Categories that are told apart, names by
+            id. Defaults to none.
     """
     name: str
     keypoints: List[Keypoint]
     links: List[Tuple[int, int]]
     no_mirror: str = ''
+    classes: Dict[int, str] = field(default_factory=dict)
 
     def format(self) -> str:
         """Format as Python text, for the file of ``metainfo.from_file``."""
         lines = [
             'dataset_info = dict(',
             f'    dataset_name={_literal(self.name)},',
-            '    keypoint_info={',
         ]
+        if self.classes:
+            lines += ['    classes={']
+            lines += [
+                f'        {i}: {_literal(name)},'
+                for i, name in self.classes.items()
+            ]
+            lines += ['    },']
+        lines += ['    keypoint_info={']
         for i, point in enumerate(self.keypoints):
             lines += [
                 f'        {i}:',
@@ -152,7 +162,8 @@ def describe_keypoints(file: KeypointFile,
                 body=_find_body(joints[i], known),
                 sigma=sigma,
                 source=source))
-    return DatasetInfo(name, keypoints, links, no_mirror), findings
+    return DatasetInfo(name, keypoints, links, no_mirror,
+                       file.classes), findings
 
 
 def _find_names(file: KeypointFile) -> Tuple[List[str], List[Finding]]:

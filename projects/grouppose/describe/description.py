@@ -57,7 +57,8 @@ def describe(ann_file: Union[str, Path],
              val_part: float = 0.1,
              seed: int = 0,
              notes: Sequence[str] = (),
-             skip_missing: bool = False) -> Description:
+             skip_missing: bool = False,
+             one_class: bool = False) -> Description:
     """Describe a data set and check it.
 
     Args:
@@ -71,6 +72,7 @@ def describe(ann_file: Union[str, Path],
             part of ``ann_file``.
         val_images (str, optional): Their images. Defaults to ``images``.
         category (str, optional): The category to keep. Defaults to all.
+            Several become classes of one model.
         redundant (str, optional): Annotations of the same people by others,
             to measure sigmas. Defaults to those of ``ann_file`` that share
             an ``instance_id``.
@@ -82,6 +84,8 @@ def describe(ann_file: Union[str, Path],
         seed (int): Seed of the split. Defaults to 0.
         skip_missing (bool): Leave out images without a file. Defaults to
             False, which refuses them where they are needed.
+        one_class (bool): Take all categories for the same thing. Defaults to
+            False.
         notes (Sequence[str]): What the report says about the origin of the
             annotations, a sentence each.
 
@@ -90,13 +94,16 @@ def describe(ann_file: Union[str, Path],
 
     Raises:
         FileNotFoundError: If an annotation file is missing.
-        ValueError: If a file is not a COCO-format keypoint file.
+        ValueError: If a file is not a COCO-format keypoint file, or its
+            categories have different keypoints.
     """
     folder = Path(folder)
     name = folder.resolve().name
     place = Path(images or Path(ann_file).parent)
-    train = KeypointFile.read(ann_file, category, place)
-    second = KeypointFile.read(redundant, category) if redundant else train
+    train = KeypointFile.read(ann_file, category, place, one_class)
+    second = train
+    if redundant:
+        second = KeypointFile.read(redundant, category, None, one_class)
     info, findings = describe_keypoints(train, name,
                                         estimate_sigmas(train, second))
     looked = images is not None or _has_images(train, place)
@@ -109,7 +116,7 @@ def describe(ann_file: Union[str, Path],
     if val_ann is not None:
         val_images = val_images or images
         val_place = Path(val_images or Path(val_ann).parent)
-        val = KeypointFile.read(val_ann, category, val_place)
+        val = KeypointFile.read(val_ann, category, val_place, one_class)
         more = check_match(train, val)
         if not more:
             looked = val_images is not None or _has_images(val, val_place)
@@ -155,7 +162,8 @@ def describe(ann_file: Union[str, Path],
     files['metainfo.py'] = info.format()
     files['config.py'] = format_config(name, train_split, val_split, folder,
                                        SMALL if small else PUBLISHED, epochs,
-                                       info.no_mirror, skip_missing)
+                                       info.no_mirror, skip_missing,
+                                       len(info.classes))
     return Description(report, files)
 
 

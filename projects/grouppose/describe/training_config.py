@@ -20,7 +20,7 @@ _base_ = {base!r}
 
 # {name}: {num_train} images to train on, {num_val} to evaluate on
 metainfo = dict(from_file='{here}/metainfo.py')
-model = dict(head=dict({queries}data_decoder=dict(metainfo=metainfo{most})))
+model = dict(head=dict({sizes}data_decoder=dict(metainfo=metainfo{most})))
 
 # runtime
 max_epochs = {epochs}
@@ -175,7 +175,8 @@ def format_config(name: str,
                   recipe: Recipe = PUBLISHED,
                   epochs: Optional[int] = None,
                   no_mirror: str = '',
-                  skip_missing: bool = False) -> str:
+                  skip_missing: bool = False,
+                  num_classes: int = 0) -> str:
     """Write a config as text.
 
     Args:
@@ -191,6 +192,8 @@ def format_config(name: str,
             which mirrors half of them, as the recipes do.
         skip_missing (bool): Leave out images without a file. Defaults to
             False.
+        num_classes (int): How many classes metainfo.py has. Defaults to 0:
+            all categories are taken for the same thing.
 
     Returns:
         str: Python text.
@@ -200,7 +203,8 @@ def format_config(name: str,
         steps = max(1, len(people) // recipe.batch_size)
         epochs = 60 if recipe is PUBLISHED else -(-SMALL_ITERATIONS // steps)
     files = (train.file, val.file)
-    agnostic = any(file.used_categories != [1] for file in files)
+    agnostic = not num_classes and any(file.used_categories != [1]
+                                       for file in files)
     pipelines, options = _format_pipelines(train, val, no_mirror)
     if skip_missing:
         for split, each in (('train', train), ('val', val)):
@@ -209,14 +213,16 @@ def format_config(name: str,
                 f'{len(each.file.unusable)} when this was written\n'
                 '        skip_missing=True,')
     crowded = math.ceil(1.25 * max(people + val.people))
+    sizes = f'num_classes={num_classes}, ' if num_classes else ''
+    if crowded > recipe.num_queries:
+        sizes += f'num_queries={crowded}, '
     return TEMPLATE.format(
         base=_path_from(folder, recipe.base),
         name=name,
         here=HERE,
         num_train=len(people),
         num_val=len(val.file.images),
-        queries=f'num_queries={crowded}, '
-        if crowded > recipe.num_queries else '',
+        sizes=sizes,
         # The codec keeps 50 (person, class) pairs by default.
         most=f', max_per_img={2 * crowded}' if crowded > 25 else '',
         epochs=epochs,
