@@ -1,5 +1,5 @@
-"""Transfer of weights to other keypoints: keypoints are matched by name, and
-the weights that belong to a keypoint are moved with it."""
+"""Transfer of weights to other keypoints and classes: both are matched by
+name, and the weights that belong to one are moved with it."""
 import re
 from typing import Dict, List, Optional, Tuple
 
@@ -71,6 +71,38 @@ def change_keypoints(weights: Dict[str, Tensor],
     return changed
 
 
+def change_classes(weights: Dict[str, Tensor], source: List[str],
+                   target: List[str]) -> Dict[str, Tensor]:
+    """Adapt weights to another set of classes.
+
+    A class whose name the weights do not know gets the mean of the weights of
+    all their classes: that of people, where none are told apart.
+
+    Args:
+        weights (dict[str, Tensor]): Weights of a Group Pose model by name.
+        source (list[str]): Names of the classes of the weights in the order
+            of their labels, or none for a model of people, who have the last
+            logit.
+        target (list[str]): Names of the classes that are wanted.
+
+    Returns:
+        dict[str, Tensor]: Weights for them; without any wanted, the same.
+    """
+    if not target:
+        return weights
+    matches = [source.index(x) if x in source else None for x in target]
+    found = {name: weights[name] for name in _find(weights, 'per_class')}
+    count = min(len(rows) for rows in found.values())
+    changed = dict(weights)
+    for name, rows in found.items():
+        known = rows[:count] if source else rows[count - 1:count]
+        chosen = _choose(known, matches, 0)
+        # Embeddings may be more than there are classes.
+        more = rows[len(chosen):] if len(rows) > count else rows[:0]
+        changed[name] = torch.cat([chosen, more])
+    return changed
+
+
 def count_keypoints(weights: Dict[str, Tensor]) -> int:
     """Count the keypoints that weights are for.
 
@@ -111,17 +143,19 @@ def format_matches(source: List[str], target: List[str],
 
 def _keypoint_axes(weights: Dict[str, Tensor]) -> Dict[str, Tuple[int, int]]:
     """Axis, and entries per keypoint on it, of the weights that depend on the
-    number of keypoints.
+    number of keypoints."""
+    return _find(weights, 'per_keypoint')
 
-    Registered modules name them in their ``per_keypoint``, by a pattern of
-    the name that they have in the module.
-    """
+
+def _find(weights: Dict[str, Tensor], attribute: str) -> dict:
+    """What registered modules say in an attribute about their weights, by a
+    pattern of the name that these have in the module."""
     found = {}
     for module in MODELS.module_dict.values():
-        for pattern, axis in getattr(module, 'per_keypoint', {}).items():
+        for pattern, value in getattr(module, attribute, {}).items():
             ends = re.compile(rf'head\.(?:.+\.)?{pattern}')
             found.update(
-                {name: axis
+                {name: value
                  for name in weights if ends.fullmatch(name)})
     return found
 

@@ -49,6 +49,8 @@ class OKSDenoisingQueries(BaseModule):
 
     # Weights that depend on K: the axis, and entries per keypoint.
     per_keypoint = {r'pose_embedding\.weight': (0, 1)}
+    # Weights with a row per class, at least.
+    per_class = {r'label_embedding\.weight': 0}
 
     def __init__(self,
                  num_keypoints: int,
