@@ -27,8 +27,9 @@ DESCRIPTION = """Find the people in images, videos or a camera's pictures.
 DIR/predictions.json holds all poses in COCO's result format: image_id counts
 images and frames from 1; file_name is the input, of a URL without user and
 password; frame counts the frames of a video from 0; bbox is the extent of the
-keypoints. Coordinates are pixels of the image as a viewer shows it, turned as
-its EXIF data say.
+keypoints; category_id is 1, or that of the training data where the model tells
+classes apart, with the name as category_name. Coordinates are pixels of the
+image as a viewer shows it, turned as its EXIF data say.
 DIR/visualizations holds the same images and videos with the poses drawn.
 With --format, DIR/dataset holds a data set of the images and poses, to be
 corrected in a labeling tool and given to describe_dataset.py.
@@ -93,9 +94,9 @@ def parse_args(argv=None):
         'Label Studio')
     parser.add_argument(
         '--category',
-        default='object',
         metavar='NAME',
-        help='what an object is called in that data set (default: object)')
+        help='what an object is called in that data set, of a model that '
+        'tells no classes apart (default: object)')
     parser.add_argument(
         '--no-pictures', action='store_true', help='draw nothing')
     parser.add_argument(
@@ -231,7 +232,7 @@ def infer(args, model, frames, results, files, dataset, progress, failures):
                 image_id=progress.num_images + 1, file_name=source.name)
             if not isinstance(source, ImageFile):
                 fields['frame'] = index
-            results.extend(coco_results(poses, **fields))
+            results.extend(coco_results(poses, model.dataset_meta, **fields))
             progress.update(len(poses))
             if dataset is not None:
                 try:

@@ -8,7 +8,7 @@ from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.registry import KEYPOINT_CODECS
 from torch import Tensor
 
-from .data.metainfo import load_metainfo
+from .data.metainfo import ONE_CLASS, load_metainfo
 from .data.results import check_image_size
 
 
@@ -25,10 +25,19 @@ class OKSKeypointCodec(BaseKeypointCodec):
     data sets: the codec of a pipeline may be given no metainfo, and takes
     the keypoints that the data set has.
 
+    If the metainfo has ``classes``, see :func:`load_metainfo`, the class
+    logits are theirs, in the order of their labels. Otherwise one logit,
+    ``person_label``, stands for all people, whose label is 0.
+
     Attributes:
         metainfo (dict, optional): The description of the keypoints, as
             MMPose's ``parse_pose_metainfo`` returns it, if it was given and
             describes as many keypoints as there are sigmas.
+        classes (dict[int, str]): Names of the classes by the ``id`` of their
+            category, in the order of their labels;
+            :data:`~projects.grouppose.data.metainfo.ONE_CLASS` if none are
+            told apart.
+        first_label (int): Index of the class logit of label 0.
 
     Args:
         metainfo (dict, optional): MMPose's dataset metainfo, as written in
@@ -37,8 +46,8 @@ class OKSKeypointCodec(BaseKeypointCodec):
         sigmas (Sequence[float], optional): OKS sigmas, one for a keypoint.
             They replace those of ``metainfo``.
         person_label (int): Index of the class logit that stands for a
-            person. Defaults to 1: index 0 of the official model is never a
-            positive.
+            person, where the metainfo has no ``classes``. Defaults to 1:
+            index 0 of the official model is never a positive.
         max_per_img (int): The largest number of (instance, class) pairs
             that :meth:`decode` keeps. Defaults to 50.
 
@@ -48,7 +57,9 @@ class OKSKeypointCodec(BaseKeypointCodec):
             number.
     """
 
-    auxiliary_encode_keys = {'area', 'bbox', 'img_shape', 'input_size', 'img'}
+    auxiliary_encode_keys = {
+        'area', 'bbox', 'img_shape', 'input_size', 'img', 'class_label'
+    }
 
     instance_mapping_table = dict(
         bbox='bboxes',
@@ -71,8 +82,13 @@ class OKSKeypointCodec(BaseKeypointCodec):
         super().__init__()
         self.metainfo: Optional[dict] = None
         self._sigmas: Optional[np.ndarray] = None
+        self.classes = ONE_CLASS
+        self.person_label = self.first_label = person_label
         if metainfo is not None:
             self.metainfo = load_metainfo(metainfo)
+            if 'classes' in self.metainfo:
+                self.classes = self.metainfo['classes']
+                self.first_label = 0
             source = metainfo.get('from_file', 'the given metainfo')
             self._sigmas = _check_sigmas(self.metainfo['sigmas'], source)
         if sigmas is not None:
@@ -81,7 +97,6 @@ class OKSKeypointCodec(BaseKeypointCodec):
             if self.metainfo is not None and \
                     len(self._sigmas) != self.metainfo['num_keypoints']:
                 self.metainfo = None  # of other keypoints
-        self.person_label = person_label
         self.max_per_img = max_per_img
 
     @property
@@ -110,7 +125,8 @@ class OKSKeypointCodec(BaseKeypointCodec):
                img_shape: Optional[Tuple[int, int]] = None,
                bbox: Optional[np.ndarray] = None,
                input_size: Optional[Sequence[float]] = None,
-               img: Optional[np.ndarray] = None) -> dict:
+               img: Optional[np.ndarray] = None,
+               class_label: Optional[np.ndarray] = None) -> dict:
         """Turn the poses of an image into training targets.
 
         People without a labeled keypoint are left out: there is nothing to
@@ -127,12 +143,14 @@ class OKSKeypointCodec(BaseKeypointCodec):
             input_size (Sequence[float], optional): Its width and height.
             img (np.ndarray, optional): The input image, (H, W, 3), to be
                 compared with both.
+            class_label (np.ndarray, optional): The label of each person's
+                class, int, (n, ), where classes are told apart.
 
         Returns:
             dict: float32 arrays of the m people with a labeled keypoint,
             unless said otherwise.
 
-            - labels (int64): the class of each person, (m, )
+            - labels (int64): the class logit of each person, (m, )
             - keypoint_labels: normalized coordinates, (m, K, 2)
             - keypoint_weights: 1 where a keypoint is labeled, (m, K)
             - area_labels: normalized areas, (m, )
@@ -164,8 +182,10 @@ class OKSKeypointCodec(BaseKeypointCodec):
 
         height, width = img_shape[:2]
         size = np.array([width, height], dtype=np.float32)
+        if class_label is None:
+            class_label = np.full(len(people), self.person_label)
         labels = dict(
-            labels=np.full(people.sum(), self.person_label, dtype=np.int64),
+            labels=class_label[people].astype(np.int64),
             keypoint_labels=keypoints[people].astype(np.float32) / size,
             keypoint_weights=labeled[people].astype(np.float32),
             # A large Python number would make float64 of it.
@@ -177,10 +197,8 @@ class OKSKeypointCodec(BaseKeypointCodec):
                 [corners.mean(1), corners[:, 1] - corners[:, 0]], 1)
         return labels
 
-    def decode(
-        self, logits: Tensor, keypoints: Tensor,
-        input_size: Tuple[int,
-                          int]) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def decode(self, logits: Tensor, keypoints: Tensor,
+               input_size: Tuple[int, int]) -> Tuple[np.ndarray, ...]:
         """Turn the network's output for one image into poses in pixels.
 
         Those that :meth:`choose` keeps. No threshold, no suppression of
@@ -193,30 +211,32 @@ class OKSKeypointCodec(BaseKeypointCodec):
                 without padding.
 
         Returns:
-            tuple[np.ndarray]: float32, best instance first.
+            tuple[np.ndarray]: float32, best instance first; an instance may
+            come as several classes.
 
             - keypoints: pixels of the input image, (n, K, 2)
             - keypoint_scores: the instance's score for every keypoint: the
               model predicts no confidence for single keypoints, (n, K)
             - scores: (n, )
+            - labels: of the classes, int64, (n, )
         """
         sizes = torch.tensor([input_size])
-        poses, scores = (
+        poses, scores, labels = (
             values[0].numpy()
             for values in self.choose(logits[None].detach().float().cpu(
             ), keypoints[None].detach().float().cpu(), sizes))
         kept = scores != -1
-        poses, scores = poses[kept], scores[kept]
+        poses, scores, labels = poses[kept], scores[kept], labels[kept]
         keypoint_scores = np.repeat(scores[:, None], self.num_keypoints, 1)
-        return poses, keypoint_scores, scores
+        return poses, keypoint_scores, scores, labels
 
     def choose(self, logits: Tensor, keypoints: Tensor,
-               input_sizes: Tensor) -> Tuple[Tensor, Tensor]:
+               input_sizes: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
         """Choose the people among the instances of each image.
 
-        The ``max_per_img`` best (instance, class) pairs are kept, as the
-        official program does, then those of the person class, or the best
-        person if there is none among them.
+        The ``max_per_img`` best pairs of an instance and a class logit are
+        kept, as the official program does, then those of :attr:`classes`, or
+        the best of these if there is none among them.
 
         Args:
             logits (Tensor): Class logits, (B, N, Q).
@@ -225,15 +245,19 @@ class OKSKeypointCodec(BaseKeypointCodec):
                 without padding, int64, (B, 2).
 
         Returns:
-            tuple[Tensor]: keypoints in pixels (B, n, K, 2) and scores (B, n)
-            of n = ``max_per_img`` or N instances, best first. Those behind
-            the last that is kept have the score -1.
+            tuple[Tensor]: keypoints in pixels (B, n, K, 2), scores (B, n) and
+            labels (B, n) of n = ``max_per_img`` pairs, or as many as there
+            are, best first. Those behind the last that is kept have the
+            score -1.
         """
         probabilities = logits.sigmoid()
         best = probabilities.flatten(1)
         best = best.topk(min(self.max_per_img, best.shape[1])).values
-        people = probabilities[..., self.person_label]
-        scores, instances = people.topk(min(self.max_per_img, people.shape[1]))
+        count = len(self.classes)
+        people = probabilities[..., self.first_label:self.first_label + count]
+        people = people.flatten(1)
+        scores, pairs = people.topk(min(self.max_per_img, people.shape[1]))
+        instances, labels = pairs // count, pairs % count
         # QUIRK: pairs of the class that is never a person take places among
         # the best. The best person always stays, for an untrained model: the
         # metric cannot evaluate no pose at all.
@@ -242,7 +266,7 @@ class OKSKeypointCodec(BaseKeypointCodec):
         index = instances[..., None].expand(-1, -1, poses.shape[-1])
         poses = poses.gather(1, index).unflatten(-1, (-1, 2))
         return (poses * input_sizes[:, None, None].to(poses.dtype),
-                scores.masked_fill(scores < least, -1))
+                scores.masked_fill(scores < least, -1), labels)
 
 
 def _check_sigmas(sigmas: Sequence[float], source: str) -> np.ndarray:

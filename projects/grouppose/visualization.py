@@ -113,9 +113,30 @@ def draw_poses(visualizer: PoseVisualizer, image: np.ndarray,
     return visualizer._draw_instances_kpts(image, poses, 0.5)[..., ::-1]
 
 
-def draw_pair(visualizer: PoseVisualizer, inputs: Tensor,
-              sample: PoseDataSample, score_thr: float,
-              height: int) -> np.ndarray:
+def write_classes(image: np.ndarray, keypoints: np.ndarray,
+                  names: Sequence[str]) -> None:
+    """Write the names of classes above poses, in place.
+
+    Args:
+        image (np.ndarray): uint8 BGR.
+        keypoints (np.ndarray): Pixels, (n, K, 2).
+        names (Sequence[str]): A name for each pose. Letters that OpenCV has
+            no shapes for become question marks.
+    """
+    scale = max(0.4, 0.0012 * float(np.hypot(image.shape[0], image.shape[1])))
+    for corner, name in zip(keypoints.min(1).tolist(), names):
+        place = [int(x) for x in np.clip(corner, (0, 20 * scale), 1e6)]
+        for color, width in (((0, 0, 0), 4), ((255, 255, 255), 1)):
+            cv2.putText(image, name, place, cv2.FONT_HERSHEY_SIMPLEX, scale,
+                        color, max(1, round(width * scale)), cv2.LINE_AA)
+
+
+def draw_pair(visualizer: PoseVisualizer,
+              inputs: Tensor,
+              sample: PoseDataSample,
+              score_thr: float,
+              height: int,
+              classes: Sequence[str] = ()) -> np.ndarray:
     """Draw the truth on the left and the prediction on the right.
 
     Args:
@@ -127,6 +148,8 @@ def draw_pair(visualizer: PoseVisualizer, inputs: Tensor,
         score_thr (float): Least score of a drawn pose.
         height (int): Height of the picture in pixels, less if the image is
             wider than 8 times its height.
+        classes (Sequence[str]): Names of the classes by their labels, to be
+            written beside what is predicted. Defaults to none.
 
     Returns:
         np.ndarray: uint8 BGR.
@@ -139,13 +162,15 @@ def draw_pair(visualizer: PoseVisualizer, inputs: Tensor,
 
     truth, visible = annotated_poses(sample)
     pred = sample.pred_instances
-    poses = pred.keypoints[pred.bbox_scores >= score_thr]
-    poses = to_input(poses, sample.metainfo)
+    pred = pred[pred.bbox_scores >= score_thr]
     scale = size / old
-    return np.hstack([
-        draw_poses(visualizer, image, truth * scale, visible),
-        draw_poses(visualizer, image, poses * scale, np.ones(poses.shape[:2]))
-    ])
+    poses = to_input(pred.keypoints, sample.metainfo) * scale
+    found = draw_poses(visualizer, image, poses, np.ones(poses.shape[:2]))
+    if classes:
+        found = np.ascontiguousarray(found)
+        write_classes(found, poses, [classes[label] for label in pred.labels])
+    return np.hstack(
+        [draw_poses(visualizer, image, truth * scale, visible), found])
 
 
 def stack_pictures(pictures: Sequence[np.ndarray]) -> np.ndarray:

@@ -7,7 +7,8 @@ from mmpose.registry import MODELS
 from projects.grouppose.checkpoints import keypoint_transfer
 from projects.grouppose.checkpoints.safe_unpickler import load_weights
 from projects.grouppose.data.metainfo import load_metainfo
-from tests.helpers.models import build_small_model
+from tests.helpers.detrpose import small_detrpose
+from tests.helpers.models import build_small_model, small_config
 from tests.helpers.tool_runs import TOOLS, load_tool
 
 CONTENT = 'head.query_selection.content.weight'
@@ -179,6 +180,56 @@ def test_program(run, tmp_path):
     model = build_small_model(5)
     model.load_state_dict(
         load_weights(str(tmp_path / 'five.pth'), 'state_dict'))
+
+
+def test_program_with_classes(run, tmp_path):
+    """People become each of the classes, for a model that has three."""
+    path = tmp_path / 'five.py'
+    path.write_text(path.read_text().replace(
+        "    dataset_name='five',", "    dataset_name='five',\n"
+        "    classes={4: 'cat', 2: 'dog', 9: 'cow'},"))
+    code, out = run()
+    assert code == 0
+    assert '  classes: dog, cat, cow\n' in out
+    config = small_config(num_classes=3)
+    config.head.data_decoder.metainfo = dict(from_file=str(path))
+    model = MODELS.build(config)
+    model.load_state_dict(
+        load_weights(str(tmp_path / 'five.pth'), 'state_dict'))
+    old = load_weights(str(tmp_path / 'coco.pth'), 'state_dict')
+    for name in ('decoder.class_embeds.0.weight',
+                 'decoder.class_embeds.2.bias',
+                 'query_selection.class_embed.weight'):
+        row = old[f'head.{name}'][1]
+        assert model.state_dict()[f'head.{name}'].equal(
+            torch.stack([row, row, row]))
+
+
+@pytest.mark.parametrize('num_labels', [2, 81])
+def test_classes_of_detrpose(num_labels):
+    """Embeddings of labels stay as many where there are enough."""
+    name = 'head.training_queries.denoising.label_embedding.weight'
+    config = small_detrpose()
+    config.head.training_queries.denoising.num_labels = num_labels
+    weights = MODELS.build(config).state_dict()
+    config.head.num_classes = 3
+    model = MODELS.build(config)
+    changed = keypoint_transfer.change_classes(weights, [],
+                                               ['cat', 'dog', 'cow'])
+    model.load_state_dict(changed)
+    rows = weights[name]
+    assert changed[name][:3].equal(rows[[1, 1, 1]])
+    assert changed[name][3:].equal(rows[3:])
+    # From classes to others by name; a new one is the mean of all.
+    for key in ('head.query_selection.class_embed.weight', name):
+        changed[key] = torch.randn_like(changed[key])
+    again = keypoint_transfer.change_classes(changed, ['cat', 'dog', 'cow'],
+                                             ['cow', 'hen'])
+    for key in ('head.query_selection.class_embed.weight', name):
+        assert again[key][0].equal(changed[key][2])
+        torch.testing.assert_close(again[key][1], changed[key][:3].mean(0))
+    assert len(again[name]) == max(2, num_labels if num_labels > 3 else 0)
+    assert keypoint_transfer.change_classes(weights, [], []) is weights
 
 
 @pytest.mark.parametrize('arguments, src, message', [

@@ -279,8 +279,9 @@ def test_selection_follows_the_official_rule(person_label):
     keypoints = torch.arange(9.).view(1, 9, 1, 1).expand(4, 9, 1, 2)
     logits[0, :, person_label] -= 20  # no person among the best
     sizes = torch.ones(4, 2).long()
-    for image, poses, scores in zip(logits,
-                                    *codec.choose(logits, keypoints, sizes)):
+    for image, poses, scores, labels in zip(
+            logits, *codec.choose(logits, keypoints, sizes)):
+        assert not labels.any()
         instances = poses[:, 0, 0]
         best, pairs = image.sigmoid().flatten().topk(7)
         people = pairs % 2 == person_label

@@ -142,10 +142,11 @@ def test_photographs(exported, tool):
         pytest.skip('there are no photographs in ../shared/data')
     model, runtime = exported[0], tool.Model(str(exported[2]))
     for path in paths:
-        poses, scores = runtime.predict(tool.read_image(str(path)))
+        poses, scores, labels = runtime.predict(tool.read_image(str(path)))
         sample, = predict(model, [read_image(str(path))])
         expected = sample.pred_instances
         np.testing.assert_allclose(scores, expected.bbox_scores, atol=1e-4)
+        assert not labels.any()
         np.testing.assert_allclose(poses, expected.keypoints, atol=0.05)
 
 
@@ -186,7 +187,7 @@ def test_padding_of_a_frame(exported, tool):
     assert canvas.shape == (3, 64, 96)
     assert size == (43, 64)
     assert not canvas[:, :, 43:].any() and canvas[:, :, :43].all()
-    poses, _ = model.predict(image)
+    poses, *_ = model.predict(image)
     assert poses.min() >= 0 and (poses <= (40, 60)).all()
 
 

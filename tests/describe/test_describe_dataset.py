@@ -441,17 +441,43 @@ def test_config_of_few_images_and_many_people(write, tmp_path):
     assert config.val_evaluator.use_area is False
 
 
-def test_categories_with_the_same_keypoints(write, tmp_path):
+def two_categories(second=3, name='plane'):
+    """Content whose objects are in turn kites and planes."""
     content = make_content()
     for ann in content['annotations']:
-        ann['category_id'] = 2 + ann['id'] % 2
+        ann['category_id'] = (2, second)[ann['id'] % 2]
     category = content['categories'][0]
     content['categories'] = [
-        dict(category, id=2, name='kite'),
-        dict(category, id=3, name='plane')
+        dict(category, id=second, name=name),
+        dict(category, id=2, name='kite')
     ]
-    path = write(content)
-    config = load(describe(path, tmp_path / 'out'), tmp_path / 'out')
+    return content
+
+
+def test_categories_become_classes(write, tmp_path):
+    """Of one model, which trains and is evaluated as the config says."""
+    path = write(two_categories())
+    result = describe(path, tmp_path / 'out')
+    assert '2 categories: kite (`id` 2, 30 objects), plane (`id` 3, 30 ' \
+        'objects). They are classes of one model' in result.report
+    config = load(result, tmp_path / 'out')
+    assert config.model.head.num_classes == 2
+    assert 'class_agnostic' not in config.train_dataloader.dataset
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    assert dataset.metainfo['classes'] == {2: 'kite', 3: 'plane'}
+    assert dataset.get_data_info(0)['class_label'].tolist() == [1, 0]
+    head = dict(config.model.head, encoder=None, positional_encoding=None)
+    codec = MODELS.build(head).codec
+    assert codec.classes == {2: 'kite', 3: 'plane'}
+    assert config.val_evaluator.type == 'PoseCocoMetric'
+    METRICS.build(config.val_evaluator)
+
+
+def test_one_class_or_one_category(write, tmp_path):
+    path = write(two_categories())
+    result = describe(path, tmp_path / 'all', one_class=True)
+    assert 'takes all instances for the same thing' in result.report
+    config = load(result, tmp_path / 'all')
     assert len(DATASETS.build(config.train_dataloader.dataset)) == 27
     assert config.val_evaluator.type == 'ClassAgnosticCocoMetric'
     METRICS.build(config.val_evaluator)
@@ -461,21 +487,68 @@ def test_categories_with_the_same_keypoints(write, tmp_path):
     dataset = DATASETS.build(config.val_dataloader.dataset)
     assert len(dataset.get_data_info(0)['id']) == 1
     assert config.val_evaluator.type == 'PoseCocoMetric'
+    for config in ('all', 'one'):
+        text = (tmp_path / config / 'metainfo.py').read_text()
+        assert 'classes' not in text
+
+
+def test_names_of_classes(write, tmp_path):
+    """They are text, whatever they hold, and no two are alike."""
+    strange = '"""\n{{ fileDirname }}'
+    path = write(two_categories(-7, strange))
+    result = describe(path, tmp_path / 'out')
+    result.write(tmp_path / 'out')
+    metainfo = load_metainfo(dict(from_file=str(tmp_path / 'out/metainfo.py')))
+    assert [*metainfo['classes'].items()] == [(-7, strange), (2, 'kite')]
+    path = write(two_categories(name='kite'))
+    with pytest.raises(ValueError, match="`name` 'kite'.*--one-class"):
+        describe(path, tmp_path / 'out')
+    describe(path, tmp_path / 'out', one_class=True)
+    content = two_categories()
+    del content['categories'][0]['name']
+    result = describe(write(content), tmp_path / 'out')
+    assert "3: 'category 3'" in result.files['metainfo.py']
+    dataset = load(result, tmp_path / 'out').train_dataloader.dataset
+    assert len(DATASETS.build(dataset)) == 27
+
+
+@pytest.mark.parametrize('second, name, message', [
+    (4, 'plane', '1 name (plane (`id` 4))'),
+    (3, 'boat', '1 name (boat (`id` 3))'),
+    (3, 'plane', ''),
+])
+def test_categories_of_the_evaluation(write, tmp_path, second, name, message):
+    result = describe(
+        write(two_categories()),
+        tmp_path / 'out',
+        val_ann=write(two_categories(second, name), 'val.json'))
+    assert result.ready == (not message)
+    if message:
+        assert message + '. There they are kite (`id` 2), plane (`id` 3)' \
+            in result.report
+        assert '--one-class' in result.report
 
 
 @pytest.mark.parametrize('lengths', [(5, 4), (5, 5)])
 def test_categories_with_other_keypoints(write, tmp_path, lengths):
     content = make_content()
-    content['categories'].append(
-        dict(id=2, name='kite', keypoints=list('abcde')[:lengths[1]]))
+    names = list('abcde')[:lengths[1]]
+    content['categories'].append(dict(id=2, name='toy kite', keypoints=names))
     for ann in content['annotations'][::2]:
         ann['category_id'] = 2
         ann['keypoints'] = ann['keypoints'][:3 * lengths[1]]
     path = write(content)
-    with pytest.raises(ValueError, match='ann.json.*--category NAME'):
-        describe(path, tmp_path / 'out')
-    report = describe(path, tmp_path / 'out', category='kite').report
-    assert f'| {"abcde"[lengths[1] - 1]} |' in report
+    with pytest.raises(ValueError) as refusal:
+        describe(path, tmp_path / 'out', one_class=True)
+    text = str(refusal.value)
+    for line in ('ann.json: the categories have different keypoints',
+                 '\n  plane: 5 keypoints (tip, left_wing, ',
+                 f'\n  toy kite: {lengths[1]} keypoints (a, b, c, d',
+                 '\n  --category plane --out plane',
+                 "\n  --category 'toy kite' --out 'toy kite'"):
+        assert line in text, text
+    report = describe(path, tmp_path / 'out', category='toy kite').report
+    assert f'| {names[-1]} |' in report
     with pytest.raises(ValueError, match="no categories are named 'boat'"):
         describe(path, tmp_path / 'out', category='boat')
 

@@ -338,9 +338,12 @@ def test_exports_without_skeletons(tmp_path, change, message):
 
 
 @pytest.mark.parametrize('ids, expected', [
-    ((1, 2), '2 categories: antelope (`id` 1), deer (`id` 2)'),
-    (('antelope', 'deer'), '2 categories: antelope (`id` 1), deer (`id` 2)'),
-    ((5, 5), 'A category with another `id` than 1: antelope (`id` 5)'),
+    ((1, 2),
+     '2 categories: antelope (`id` 1, 5 objects), deer (`id` 2, 5 objects)'),
+    (('antelope', 'deer'),
+     '2 categories: antelope (`id` 1, 5 objects), deer (`id` 2, 5 objects)'),
+    ((5, 5),
+     'A category with another `id` than 1: antelope (`id` 5, 10 objects)'),
     (('antelope', ) * 2, None),
 ])
 def test_categories_by_name(tmp_path, ids, expected):

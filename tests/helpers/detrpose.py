@@ -18,6 +18,8 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 from torch import nn
 
+from tests.helpers.models import build_small_model, small_config
+
 DETRPOSE_DIR = 'configs/body_2d_keypoint/detrpose/'
 # Where golden files are: the small ones in the repository, others beside it.
 FOLDERS = (Path(__file__).parents[1] / 'golden/detrpose',
@@ -217,3 +219,42 @@ def model_config(size: str, num_keypoints: int) -> Config:
     model = Config.fromfile(path).model
     model.backbone.init_cfg = None
     return model
+
+
+def small_detrpose(num_keypoints: int = 5) -> Config:
+    """Config of the small model with the parts of DETRPose."""
+    return small_config(num_keypoints, **_small_parts())
+
+
+def build_small_detrpose(num_keypoints: int = 5, **decoder):
+    """Build :func:`small_detrpose`.
+
+    Args:
+        num_keypoints (int): Number of keypoints K.
+        decoder: Changes to the decoder's config.
+    """
+    return build_small_model(num_keypoints, **_small_parts(**decoder))
+
+
+def _small_parts(**decoder) -> dict:
+    """What the head has in place of the parts of Group Pose."""
+    layer = dict(
+        embed_dims=32,
+        num_heads=4,
+        num_levels=3,
+        num_points=2,
+        feedforward_channels=64)
+    return dict(
+        encoder=None,
+        positional_encoding=None,
+        query_selection=dict(type='LearnedContentSelection'),
+        decoder=dict(
+            dict(type='DETRPoseDecoder', num_layers=3, layer_cfg=layer),
+            _delete_=True,
+            **decoder),
+        training_queries=dict(denoising=dict(type='OKSDenoisingQueries')),
+        criterion=dict(
+            matcher=dict(type='UnionMatcher'),
+            losses=dict(
+                loss_cls=dict(
+                    _delete_=True, type='OKSVarifocalLoss', loss_weight=2.0))))

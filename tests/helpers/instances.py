@@ -9,4 +9,5 @@ def make_instances(keypoints, scores) -> InstanceData:
     return InstanceData(
         keypoints=keypoints,
         keypoint_scores=np.repeat(scores[:, None], keypoints.shape[1], 1),
-        bbox_scores=scores)
+        bbox_scores=scores,
+        labels=np.zeros(len(scores), dtype=int))

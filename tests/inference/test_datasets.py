@@ -28,11 +28,12 @@ FIRST = [[(10, 5), (4.25, 12), (16, 12)], [(40, 8), (35, 30.5), (45, 30)]]
 OUTSIDE = [[(50, 35), (61, 38), (-1, 3)], [(-5, -5), (70, 3), (3, 99)]]
 
 
-def instances(poses):
+def instances(poses, labels=None):
     return InstanceData(
         keypoints=np.array(poses, dtype=float).reshape(-1, 3, 2),
         keypoint_scores=np.full((len(poses), 3), .5),
-        bbox_scores=np.linspace(.9, .5, len(poses)))
+        bbox_scores=np.linspace(.9, .5, len(poses)),
+        labels=np.zeros(len(poses), dtype=int) if labels is None else labels)
 
 
 @pytest.fixture
@@ -151,3 +152,26 @@ def test_yolo_settings(image, tmp_path):
     files.close()
     content = read_annotations(tmp_path / 'out').content
     assert content['categories'][0]['flip_idx'] == [0, 2, 1]
+
+
+@pytest.mark.parametrize('kind', DATASETS)
+def test_classes(kind, image, tmp_path):
+    """Each pose is read back as what it was found to be."""
+    meta = load_metainfo(dict(META, classes={9: 'kite', 4: 'plane <x>'}))
+    files = DatasetFiles(kind, str(tmp_path / 'out'), meta)
+    source = image('a.png')
+    files.add(source, 0, read_image(source.path), instances(FIRST, [1, 0]))
+    files.close()
+    content = read_annotations(tmp_path / 'out').content
+    names = {entry['id']: entry['name'] for entry in content['categories']}
+    assert sorted(names.values()) == ['kite', 'plane <x>']
+    if kind == 'coco-dataset':
+        assert names == {9: 'kite', 4: 'plane <x>'}
+    found = {
+        names[ann['category_id']]: ann['bbox'][:2]
+        for ann in content['annotations']
+    }
+    np.testing.assert_allclose(found['kite'], [3.25, 4], atol=1e-3)
+    np.testing.assert_allclose(found['plane <x>'], [34, 7], atol=1e-3)
+    with pytest.raises(ValueError, match="'door' cannot .*4: 'plane"):
+        DatasetFiles(kind, str(tmp_path / 'out'), meta, 'door')

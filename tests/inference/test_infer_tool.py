@@ -403,7 +403,8 @@ def test_pycocotools_reads_the_results():
     instances = InstanceData(
         keypoints=np.float32([[[10, 20], [30, 60.125]]]),
         keypoint_scores=np.float32([[0.5, 0.5]]),
-        bbox_scores=np.float32([0.5]))
+        bbox_scores=np.float32([0.5]),
+        labels=np.array([0]))
     results = coco_results(instances, image_id=7)
     assert results == [
         dict(
@@ -421,6 +422,31 @@ def test_pycocotools_reads_the_results():
     assert loaded.anns[1]['area'] == pytest.approx(20 * 40.12)
 
 
+def test_classes_of_poses():
+    """Ids of the annotation file and names in the results, and names in the
+    picture."""
+    poses = InstanceData(
+        keypoints=np.float32([[[30, 60], [40, 70]], [[70, 60], [80, 70]]]),
+        keypoint_scores=np.float32([[.5, .5]] * 2),
+        bbox_scores=np.float32([.5, .4]),
+        labels=np.array([1, 0]))
+    meta = dict(
+        keypoint_colors=np.array([[0, 0, 255]] * 2),
+        skeleton_links=[(0, 1)],
+        skeleton_link_colors=np.array([[0, 0, 255]]))
+    told_apart = dict(meta, classes={7: 'kite', 9: 'plane'})
+    found = coco_results(poses, told_apart)
+    assert [(entry['category_id'], entry['category_name'])
+            for entry in found] == [(9, 'plane'), (7, 'kite')]
+    assert 'category_name' not in coco_results(poses[1:], meta)[0]
+    image = np.full((100, 120, 3), 128, dtype=np.uint8)
+    plain = PoseDrawer(meta).draw(image, poses)
+    written = PoseDrawer(told_apart).draw(image, poses)
+    rows, columns = (plain != written).any(-1).nonzero()
+    assert 40 < rows.min() and rows.max() < 66
+    assert columns.min() >= 28
+
+
 @pytest.mark.parametrize('size, expected', [(60, 1), (600, 2), (3000, 11)])
 def test_line_width_follows_the_size(size, expected):
     meta = dict(
@@ -435,7 +461,8 @@ def test_line_width_follows_the_size(size, expected):
     width = picture[size // 2].any(-1).sum()
     assert expected <= width <= expected + 2
     boxed = PoseDrawer(meta, with_boxes=True).draw(image, instances)
-    assert (boxed != picture).any()
+    changed = (boxed != picture).any(-1)
+    assert 0 < changed.sum() <= 6 * size * expected
 
 
 def test_sparse_lines_without_a_terminal(tool, capsys):

@@ -93,11 +93,13 @@ def test_decode_keeps_the_best_people():
     # The pairs in order: (0, 1), (1, 0), (2, 1), (1, 1), (0, 0), (2, 0).
     logits = torch.tensor([[-2., 3.], [2., 0.], [-3., 1.]])
     keypoints = torch.rand(3, 2, 2)
-    poses, keypoint_scores, scores = codec.decode(logits, keypoints, (40, 20))
+    poses, keypoint_scores, scores, labels = codec.decode(
+        logits, keypoints, (40, 20))
     np.testing.assert_allclose(scores, torch.tensor([3., 1., 0.]).sigmoid())
     np.testing.assert_allclose(
         poses, keypoints[[0, 2, 1]] * torch.tensor([40., 20.]), rtol=1e-6)
     np.testing.assert_array_equal(keypoint_scores[:, 0], scores)
+    assert not labels.any()
     # One place less: the pair of the other class still holds its own.
     codec.max_per_img = 3
     assert len(codec.decode(logits, keypoints, (40, 20))[2]) == 2
@@ -106,7 +108,7 @@ def test_decode_keeps_the_best_people():
 def test_decode_never_leaves_the_metric_without_a_pose():
     codec = OKSKeypointCodec(sigmas=[0.1], max_per_img=2)
     logits = torch.tensor([[5., -3.], [4., -1.], [3., -2.]])
-    poses, _, scores = codec.decode(logits, torch.rand(3, 1, 2), (8, 8))
+    poses, _, scores, _ = codec.decode(logits, torch.rand(3, 1, 2), (8, 8))
     np.testing.assert_allclose(scores, torch.tensor([-1.]).sigmoid())
     assert poses.shape == (1, 1, 2)
 
@@ -116,7 +118,7 @@ def test_encode_and_decode_are_inverse():
     keypoints = np.random.uniform(0, 300, (3, 5, 2)).astype(np.float32)
     encoded = codec.encode(
         keypoints, None, area=np.ones(3), img_shape=(300, 400))
-    decoded, _, _ = codec.decode(
+    decoded, *_ = codec.decode(
         torch.tensor([[-9., 3.], [-9., 2.], [-9., 1.]]),
         torch.from_numpy(encoded['keypoint_labels']), (400, 300))
     np.testing.assert_allclose(decoded, keypoints, rtol=1e-6)

@@ -9,34 +9,10 @@ from projects.grouppose.model.detrpose_layer import ProjectionFreeAttention
 from projects.grouppose.model.distribution import (OffsetDistribution,
                                                    PoseQuality)
 from projects.grouppose.model.matcher import _unite
-from tests.helpers.models import build_small_model, compute_losses, make_batch
+from tests.helpers.detrpose import build_small_detrpose
+from tests.helpers.models import compute_losses, make_batch
 
 SIZES = [(64, 64), (64, 64)]
-LAYER = dict(
-    embed_dims=32,
-    num_heads=4,
-    num_levels=3,
-    num_points=2,
-    feedforward_channels=64)
-
-
-def build_small_detrpose(num_keypoints=5, **decoder):
-    """The small model with the parts of DETRPose."""
-    return build_small_model(
-        num_keypoints,
-        encoder=None,
-        positional_encoding=None,
-        query_selection=dict(type='LearnedContentSelection'),
-        decoder=dict(
-            dict(type='DETRPoseDecoder', num_layers=3, layer_cfg=LAYER),
-            _delete_=True,
-            **decoder),
-        training_queries=dict(denoising=dict(type='OKSDenoisingQueries')),
-        criterion=dict(
-            matcher=dict(type='UnionMatcher'),
-            losses=dict(
-                loss_cls=dict(
-                    _delete_=True, type='OKSVarifocalLoss', loss_weight=2.0))))
 
 
 @pytest.mark.parametrize('people', [[2, 1], [0, 0], [0, 30]])

@@ -68,7 +68,9 @@ def show(args: argparse.Namespace) -> None:
     loader['persistent_workers'] = False
     loader = Runner.build_dataloader(loader)
     visualizer = visualization.PoseVisualizer(radius=3, line_width=2)
-    visualizer.set_dataset_meta(loader.dataset.metainfo)
+    dataset_meta = loader.dataset.metainfo
+    visualizer.set_dataset_meta(dataset_meta)
+    classes = [*dataset_meta.get('classes', {}).values()]
 
     pairs = []
     for data in loader:
@@ -79,7 +81,7 @@ def show(args: argparse.Namespace) -> None:
             sample, = model.test_step(data)
             pairs.append(
                 visualization.draw_pair(visualizer, data['inputs'][0], sample,
-                                        args.score_thr, args.height))
+                                        args.score_thr, args.height, classes))
     if not pairs:
         raise ValueError(f'{args.config}: no annotated image to draw. Check '
                          'test_dataloader and --num-images.')

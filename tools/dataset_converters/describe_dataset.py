@@ -76,10 +76,16 @@ def parse_args(argv=None) -> argparse.Namespace:
         'group of a regular expression finds in `file_name`, such as '
         '"^(subject[0-9]+)" (default: video where file names look like those '
         'of frames, else image)')
-    parser.add_argument(
+    categories = parser.add_mutually_exclusive_group()
+    categories.add_argument(
         '--category',
         metavar='NAME',
-        help='keep the annotations of this category only')
+        help='keep the annotations of this category only (default: all; '
+        'several become classes of one model)')
+    categories.add_argument(
+        '--one-class',
+        action='store_true',
+        help='take all categories for the same thing')
     parser.add_argument(
         '--skip-missing',
         action='store_true',

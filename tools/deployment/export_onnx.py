@@ -26,7 +26,9 @@ DESCRIPTION = """Export a trained model to ONNX (opset 17, standard operators).
 Inputs: images (B, 3, H, W), float32, normalized, zeros as padding on the
 right and at the bottom; valid_sizes (B, 2), int64, width and height without
 padding. Outputs: keypoints (B, n, K, 2) in pixels of the input, and scores
-(B, n), best first; rows behind an image's last person have the score -1.
+(B, n), best first; rows behind an image's last person have the score -1. A
+model that tells classes apart has the output labels (B, n), int64, too: places
+in the list "categories" of the file's metadata.
 
 The file is written only if ONNX Runtime computes from it what PyTorch does.
 tools/deployment/run_onnx.py infers with it."""

@@ -18,9 +18,11 @@ from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 DESCRIPTION = """Find the people in images with a model from export_onnx.py.
 
 DIR/predictions.json holds all poses in COCO's result format: image_id counts
-images from 1, file_name is the input, bbox is the extent of the keypoints.
-Coordinates are pixels of the image as a viewer shows it, turned as its EXIF
-data say. DIR/visualizations holds the images with the poses drawn.
+images from 1, file_name is the input, bbox is the extent of the keypoints;
+category_id is 1, or that of the training data where the model tells classes
+apart, with the name as category_name. Coordinates are pixels of the image as a
+viewer shows it, turned as its EXIF data say. DIR/visualizations holds the
+images with the poses drawn.
 
 Exit code: 0 if all went well, 1 if an image could not be read or written (it
 is listed, the others are done), 2 if nothing was started."""
@@ -59,8 +61,9 @@ class OnnxRuntime:
         self.metadata = self.session.get_modelmeta().custom_metadata_map
 
     def __call__(self, inputs):
-        """Compute keypoints (B, n, K, 2) and scores (B, n)."""
-        return self.session.run(['keypoints', 'scores'], inputs)
+        """Compute keypoints (B, n, K, 2), scores (B, n) and, of a model that
+        tells classes apart, labels (B, n)."""
+        return self.session.run(None, inputs)
 
 
 class OpenVino:
@@ -91,7 +94,7 @@ class OpenVino:
     def __call__(self, inputs):
         """Compute keypoints (B, n, K, 2) and scores (B, n)."""
         results = self.compiled(inputs)
-        return results['keypoints'], results['scores']
+        return [results[output] for output in self.compiled.outputs]
 
 
 BACKENDS = dict(onnxruntime=OnnxRuntime, openvino=OpenVino)
@@ -128,6 +131,7 @@ class Model:
                 'model with tools/deployment/export_onnx.py.')
         for name in FIELDS:
             setattr(self, name, json.loads(self.run.metadata[name]))
+        self.categories = json.loads(self.run.metadata.get('categories', '[]'))
 
     def predict(self, image):
         """Find the people in an image.
@@ -136,15 +140,17 @@ class Model:
             image (np.ndarray): RGB, uint8, (H, W, 3).
 
         Returns:
-            tuple[np.ndarray]: keypoints in pixels of the image (n, K, 2) and
-            scores (n, ), best first.
+            tuple[np.ndarray]: keypoints in pixels of the image (n, K, 2),
+            scores (n, ), best first, and labels (n, ), which are places in
+            ``categories``.
         """
         canvas, size = self.prepare(image)
-        keypoints, scores = self.run(
+        keypoints, scores, *labels = self.run(
             dict(images=canvas[None], valid_sizes=np.array([size])))
         kept = scores[0] >= 0
         ratio = np.float32(image.shape[1::-1]) / np.float32(size)
-        return keypoints[0][kept] * ratio, scores[0][kept]
+        labels = labels[0][0][kept] if labels else [0] * kept.sum()
+        return keypoints[0][kept] * ratio, scores[0][kept], np.array(labels)
 
     def prepare(self, image):
         """Resize, normalize and pad an image.
@@ -177,12 +183,13 @@ class Model:
         canvas[:, :size[1], :size[0]] = pixels.transpose(2, 0, 1)
         return canvas, size
 
-    def draw(self, image, poses):
-        """Draw poses.
+    def draw(self, image, poses, labels):
+        """Draw poses, with the names of their classes if there are any.
 
         Args:
             image (np.ndarray): RGB, uint8, (H, W, 3).
             poses (np.ndarray): In pixels of it, (n, K, 2).
+            labels (np.ndarray): From :meth:`predict`.
 
         Returns:
             PIL.Image.Image: The picture.
@@ -198,6 +205,16 @@ class Model:
                 painter.ellipse(
                     [x - radius, y - radius, x + radius, y + radius],
                     tuple(color))
+        for pose, label in zip(poses, labels if self.categories else ()):
+            # Letters that Pillow has no shapes for become question marks.
+            name = self.categories[label]['name'].encode('latin-1', 'replace')
+            painter.text(
+                tuple(pose.min(0)),
+                name.decode('latin-1'),
+                'white',
+                anchor='ls',
+                stroke_width=1,
+                stroke_fill='black')
         return picture
 
 
@@ -261,22 +278,29 @@ def fitted_size(size, frame):
         for side, limit in zip(size, frame))
 
 
-def coco_results(poses, scores, **fields):
+def coco_results(poses, scores, labels, categories, **fields):
     """Poses in COCO's result format.
 
     Args:
         poses (np.ndarray): (n, K, 2).
         scores (np.ndarray): (n, ).
+        labels (np.ndarray): (n, ).
+        categories (list[dict]): ``id`` and ``name`` of each label, empty if
+            no classes are told apart.
         fields: What else each entry gets, such as ``image_id``.
     """
     entries = []
-    for pose, score in zip(poses, scores):
+    categories = [
+        dict(category_id=category['id'], category_name=category['name'])
+        for category in categories
+    ] or [dict(category_id=1)]
+    for pose, score, label in zip(poses, scores, labels):
         low, high = pose.min(0), pose.max(0)
         rows = np.column_stack([pose.round(2), np.full(len(pose), score)])
         entries.append(
             dict(
                 fields,
-                category_id=1,
+                **categories[label],
                 keypoints=_rounded(rows.ravel(), 4),
                 score=round(float(score), 4),
                 bbox=_rounded(np.concatenate([low, high - low]), 2)))
@@ -370,13 +394,19 @@ def main(argv=None):
     for number, path in enumerate(args.images, 1):
         try:
             image = read_image(path)
-            poses, scores = model.predict(image)
+            poses, scores, labels = model.predict(image)
             kept = scores >= args.score_thr
+            poses, labels = poses[kept], labels[kept]
             results += coco_results(
-                poses[kept], scores[kept], image_id=number, file_name=path)
+                poses,
+                scores[kept],
+                labels,
+                model.categories,
+                image_id=number,
+                file_name=path)
             if not args.no_pictures:
-                model.draw(image, poses[kept]).save(
-                    picture_path(folder, path, taken))
+                model.draw(image, poses,
+                           labels).save(picture_path(folder, path, taken))
         except (OSError, ValueError) as error:
             failures.append(str(error))
     # Names that are not UTF-8 are escaped as JSON does it.

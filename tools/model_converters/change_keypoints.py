@@ -1,11 +1,13 @@
 """Give a checkpoint other keypoints, to fine-tune it on another data set.
 
-What a keypoint has learned goes to the keypoint of the same name. The result
-is for `load_from` of a config, or --cfg-options load_from=DST.
+What a keypoint has learned goes to the keypoint of the same name. If the
+description that is wanted has `classes`, each starts as the class of the same
+name, or else as the mean of all, which is a person for a model of people. The
+result is for `load_from` of a config, or --cfg-options load_from=DST.
 """
 import argparse
 import sys
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 import conversion
 
@@ -48,10 +50,11 @@ def parse_args(argv=None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def read_names(path: str) -> List[str]:
-    """Names of the keypoints of a description."""
+def read_names(path: str) -> Tuple[List[str], List[str]]:
+    """Names of the keypoints of a description, and of its classes."""
     metainfo = load_metainfo(dict(from_file=path))
-    return list(metainfo['keypoint_id2name'].values())
+    return (list(metainfo['keypoint_id2name'].values()),
+            list(metainfo.get('classes', {}).values()))
 
 
 def read_aliases(texts: List[str]) -> Dict[str, str]:
@@ -71,8 +74,8 @@ def convert(args: argparse.Namespace) -> None:
     """
     if args.num_queries is not None and args.num_queries < 1:
         raise ValueError(f'--num-queries {args.num_queries}: less than 1')
-    source = read_names(args.from_metainfo)
-    target = read_names(args.to_metainfo)
+    source, old_classes = read_names(args.from_metainfo)
+    target, classes = read_names(args.to_metainfo)
     matches = keypoint_transfer.match_keypoints(source, target,
                                                 read_aliases(args.alias))
     weights = load_weights(args.src, 'state_dict')
@@ -84,6 +87,8 @@ def convert(args: argparse.Namespace) -> None:
                 f'{len(source)}. Give the description of the keypoints that '
                 'it was trained on by --from-metainfo.')
         weights = keypoint_transfer.change_keypoints(weights, matches)
+        weights = keypoint_transfer.change_classes(weights, old_classes,
+                                                   classes)
         if args.num_queries is not None:
             weights = keypoint_transfer.change_queries(weights,
                                                        args.num_queries)
@@ -91,6 +96,8 @@ def convert(args: argparse.Namespace) -> None:
         raise ValueError(f'{args.src}: {error}') from error
     conversion.save(dict(meta=dict(), state_dict=weights), args.dst)
     print(keypoint_transfer.format_matches(source, target, matches))
+    if classes:
+        print(f'  classes: {", ".join(classes)}')
     print(f'{args.dst}: {len(target)} keypoints, '
           f'{len(target) - matches.count(None)} of them known to {args.src}')
 

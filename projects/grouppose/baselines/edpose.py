@@ -172,7 +172,7 @@ class EDPoseInferenceHead(EDPoseHead):
         Returns:
             list[InstanceData]: numpy arrays for each image: keypoints in
             pixels of the input image (n, K, 2), keypoint_scores (n, K) and
-            bbox_scores (n, ), best first.
+            bbox_scores (n, ), best first, and labels (n, ).
 
         Raises:
             NotImplementedError: If ``flip_test`` or ``multiscale_test`` is
@@ -191,12 +191,13 @@ class EDPoseInferenceHead(EDPoseHead):
         predictions = []
         for sample, *output in zip(batch_data_samples, logits, keypoints):
             height, width = sample.metainfo['img_shape'][:2]
-            poses, keypoint_scores, scores = self.codec.decode(
+            poses, keypoint_scores, scores, labels = self.codec.decode(
                 *output, (width, height))
             instances = InstanceData(
                 keypoints=poses,
                 keypoint_scores=keypoint_scores,
-                bbox_scores=scores)
+                bbox_scores=scores,
+                labels=labels)
             predictions.append(
                 instances[scores >= test_cfg.get('score_thr', 0.0)])
         return predictions

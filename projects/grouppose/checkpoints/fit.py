@@ -8,6 +8,7 @@ from mmengine.runner.checkpoint import load_state_dict
 from torch import Tensor, nn
 
 from ..codec import OKSKeypointCodec
+from ..data.metainfo import classes_of
 from .mmengine_loading import fetch
 from .safe_unpickler import load_from_run, load_weights
 
@@ -151,14 +152,14 @@ def check_start(path: str, model: nn.Module) -> None:
 
 
 def check_keypoints(model: nn.Module, dataset_meta: dict) -> None:
-    """Refuse a data set of other keypoints than a model predicts.
+    """Refuse a data set of other keypoints or classes than a model predicts.
 
     Args:
         model (nn.Module): The model.
         dataset_meta (dict): Metainfo of the data set.
 
     Raises:
-        ValueError: If their numbers differ.
+        ValueError: If their numbers, or the classes, differ.
     """
     codec = getattr(getattr(model, 'head', None), 'codec', None)
     if not isinstance(codec, OKSKeypointCodec):
@@ -168,6 +169,25 @@ def check_keypoints(model: nn.Module, dataset_meta: dict) -> None:
         raise ValueError(
             f'the head predicts {codec.num_keypoints} keypoints, but '
             f'`metainfo` of the data set describes {described}. Give '
+            'model.head.data_decoder and the data set the same metainfo.')
+    check_classes(codec, dataset_meta)
+
+
+def check_classes(codec: OKSKeypointCodec, dataset_meta: dict) -> None:
+    """Refuse a data set of other classes than a model tells apart.
+
+    Args:
+        codec (OKSKeypointCodec): Of the model.
+        dataset_meta (dict): Metainfo of the data set.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    classes = classes_of(dataset_meta)
+    if codec.classes != classes:
+        raise ValueError(
+            f'the head tells apart the classes {codec.classes}, but '
+            f'`metainfo` of the data set has {classes}. Give '
             'model.head.data_decoder and the data set the same metainfo.')
 
 

@@ -1,7 +1,7 @@
-"""Transfer of weights to other keypoints: keypoints are matched by name, and
-the weights that belong to a keypoint are moved with it."""
+"""Transfer of weights to other keypoints and classes: both are matched by
+name, and the weights that belong to one are moved with it."""
 import re
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional
 
 import torch
 from mmpose.registry import MODELS
@@ -65,7 +65,7 @@ def change_keypoints(weights: Dict[str, Tensor],
         ValueError: If these are not weights of Group Pose.
     """
     changed = dict(weights)
-    for name, (axis, per_keypoint) in _find_axes(weights).items():
+    for name, (axis, per_keypoint) in _find(weights, 'per_keypoint').items():
         rows = weights[name].unflatten(axis, (-1, per_keypoint))
         changed[name] = _choose(rows, matches, axis).flatten(axis, axis + 1)
     return changed
@@ -86,10 +86,42 @@ def change_queries(weights: Dict[str, Tensor],
         dict[str, Tensor]: Weights for it; the same where none depend on it.
     """
     changed = dict(weights)
-    for name, (axis, _) in _find_axes(weights, 'per_query').items():
+    for name, (axis, _) in _find(weights, 'per_query').items():
         count = weights[name].shape[axis]
         ranks = [i if i < count else None for i in range(num_queries)]
         changed[name] = _choose(weights[name], ranks, axis)
+    return changed
+
+
+def change_classes(weights: Dict[str, Tensor], source: List[str],
+                   target: List[str]) -> Dict[str, Tensor]:
+    """Adapt weights to another set of classes.
+
+    A class whose name the weights do not know gets the mean of the weights of
+    all their classes: that of people, where none are told apart.
+
+    Args:
+        weights (dict[str, Tensor]): Weights of a Group Pose model by name.
+        source (list[str]): Names of the classes of the weights in the order
+            of their labels, or none for a model of people, who have the last
+            logit.
+        target (list[str]): Names of the classes that are wanted.
+
+    Returns:
+        dict[str, Tensor]: Weights for them; without any wanted, the same.
+    """
+    if not target:
+        return weights
+    matches = [source.index(x) if x in source else None for x in target]
+    found = {name: weights[name] for name in _find(weights, 'per_class')}
+    count = min(len(rows) for rows in found.values())
+    changed = dict(weights)
+    for name, rows in found.items():
+        known = rows[:count] if source else rows[count - 1:count]
+        chosen = _choose(known, matches, 0)
+        # Embeddings may be more than there are classes.
+        more = rows[len(chosen):] if len(rows) > count else rows[:0]
+        changed[name] = torch.cat([chosen, more])
     return changed
 
 
@@ -101,7 +133,8 @@ def count_keypoints(weights: Dict[str, Tensor]) -> int:
     """
     lengths = {
         name: weights[name].shape[axis] / per_keypoint
-        for name, (axis, per_keypoint) in _find_axes(weights).items()
+        for name, (axis,
+                   per_keypoint) in _find(weights, 'per_keypoint').items()
     }
     if not lengths:
         raise ValueError(
@@ -131,20 +164,17 @@ def format_matches(source: List[str], target: List[str],
     return '\n'.join(lines)
 
 
-def _find_axes(weights: Dict[str, Tensor],
-               attribute: str = 'per_keypoint') -> Dict[str, Tuple[int, int]]:
-    """Axis, and entries per keypoint (or query) on it, of the weights that
-    depend on the number of keypoints (or queries).
-
-    Registered modules name them in their ``per_keypoint`` (``per_query``), by
-    a pattern of the name that they have in the module.
-    """
+def _find(weights: Dict[str, Tensor], attribute: str) -> dict:
+    """What registered modules say in an attribute about their weights, by a
+    pattern of the name that these have in the module: axis, and entries on it
+    per keypoint or query (``per_keypoint``, ``per_query``), or that there is
+    a row per class (``per_class``)."""
     found = {}
     for module in MODELS.module_dict.values():
-        for pattern, axis in getattr(module, attribute, {}).items():
+        for pattern, value in getattr(module, attribute, {}).items():
             ends = re.compile(rf'head\.(?:.+\.)?{pattern}')
             found.update(
-                {name: axis
+                {name: value
                  for name in weights if ends.fullmatch(name)})
     return found
 

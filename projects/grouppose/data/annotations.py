@@ -2,7 +2,7 @@
 would crash later or silently mistrain."""
 import logging
 from collections import Counter
-from typing import List
+from typing import Dict, List, Optional
 
 import numpy as np
 from mmengine.fileio import load
@@ -10,11 +10,12 @@ from mmengine.logging import print_log
 
 from .instances import count_labeled, find_numbers, is_number
 from .loading import is_unicode
+from .metainfo import ONE_CLASS
 
 # Lists of x, y and visibility; those after the first are COCO-WholeBody's.
 KEYPOINT_FIELDS = ('keypoints', 'foot_kpts', 'face_kpts', 'lefthand_kpts',
                    'righthand_kpts')
-CATEGORY_ID = 1  # with which the metric writes all detections
+CATEGORY_ID, = ONE_CLASS  # with which the metric writes all detections
 LARGEST = 1e6  # pixels from the corner; no image reaches that far
 PERSON_NAMES = ('person', 'people', 'human', 'pedestrian')
 
@@ -68,7 +69,8 @@ def read_annotations(ann_file: str, for_training: bool = True) -> dict:
 def check_annotations(content: dict,
                       ann_file: str,
                       for_training: bool = True,
-                      class_agnostic: bool = False) -> None:
+                      class_agnostic: bool = False,
+                      classes: Optional[Dict[int, str]] = None) -> None:
     """Refuse annotations that would crash or silently mistrain.
 
     Args:
@@ -77,6 +79,8 @@ def check_annotations(content: dict,
         for_training (bool): For training rather than evaluation, whose
             metric reads other fields. Defaults to True.
         class_agnostic (bool): Allow any categories. Defaults to False.
+        classes (dict[int, str], optional): The categories that there may be,
+            from :func:`load_metainfo`. Defaults to category 1, of any name.
 
     Raises:
         ValueError: If something is unusable; the message names the file,
@@ -114,7 +118,9 @@ def check_annotations(content: dict,
             f'{ann_file}: `keypoints` must hold x, y and visibility of every '
             f'keypoint in all annotations, but lists of {lengths} numbers '
             'occur. Correct the annotations.')
-    if not class_agnostic:
+    if classes:
+        _check_classes(content, people, ann_file, classes)
+    elif not class_agnostic:
         _check_categories(content, people, ann_file, for_training)
 
 
@@ -248,7 +254,33 @@ def _check_categories(content: dict, people: List[dict], ann_file: str,
         '1. If these are several categories with the same keypoints '
         'that need not be told apart, set class_agnostic=True of '
         "PoseImageDataset and type='ClassAgnosticCocoMetric' of the "
-        'evaluators.')
+        'evaluators. If they are to be told apart, let `metainfo` list them '
+        "as `classes`, such as {1: 'cat', 2: 'dog'}, and set num_classes of "
+        'the head to their number.')
+
+
+def _check_classes(content: dict, people: List[dict], ann_file: str,
+                   classes: Dict[int, str]) -> None:
+    """Refuse categories that are no classes, or others than it says."""
+    names = {
+        category.get('id'): category.get('name')
+        for category in content['categories']
+    }
+    for ann in people:
+        label = ann['category_id']
+        name = names.get(label)
+        if label not in classes:
+            raise ValueError(
+                f'{ann_file}: annotation {ann["id"]}: `category_id` is '
+                f'{label}, but `classes` of the metainfo are {classes}. Add '
+                'it there and to num_classes of the head, or remove the '
+                'annotations of this category.')
+        if name and str(name) != classes[label]:
+            raise ValueError(
+                f'{ann_file}: category {label} is {name!r}, but '
+                f'{classes[label]!r} in `classes` of the metainfo. All files '
+                'must give a category the same `id` and `name`: correct '
+                '`categories` and `category_id`, or the metainfo.')
 
 
 def _find_image_problem(image: dict, for_training: bool) -> str:

@@ -13,10 +13,10 @@ from mmengine.utils import is_abs
 from mmpose.datasets.datasets import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
 
-from .annotations import (CATEGORY_ID, check_annotations, complete_annotations,
+from .annotations import (check_annotations, complete_annotations,
                           explain_nothing, log_doubts, name_objects)
 from .instances import reason_in_file
-from .metainfo import load_metainfo
+from .metainfo import classes_of, load_metainfo
 from .repairs import leave_out_missing, load_annotations
 
 
@@ -47,7 +47,8 @@ class PoseImageDataset:
             same reason.
         class_agnostic (bool): Take instances of all categories for the same.
             ``ClassAgnosticCocoMetric`` evaluates it. Defaults to False: other
-            categories than 1 are refused.
+            categories than the ``classes`` of the metainfo, or 1 without
+            them, are refused.
         keep_empty (bool): Train on images without anybody, too, where
             whatever the model finds is wrong. Images with people stay left
             out if none of them has a labeled keypoint. Defaults to False.
@@ -55,14 +56,19 @@ class PoseImageDataset:
             annotations; the log says how many. Defaults to False: the first
             one that is needed is an error.
 
+    Where the metainfo has ``classes``, see :func:`load_metainfo`, the label of
+    each instance is in ``class_label``.
+
     Attributes:
+        classes (dict[int, str]): Those of the metainfo, empty without any.
         num_people (np.ndarray): How many people of each image can be trained
             on, int, (len(self), ).
 
     Raises:
         FileNotFoundError: If an annotation or metainfo file is missing.
-        ValueError: If metainfo or an annotation is unusable, or nobody can
-            be trained on; the message names the file, the annotation, the
+        ValueError: If metainfo or an annotation is unusable, the metainfo has
+            ``classes`` in spite of ``class_agnostic``, or nobody can be
+            trained on; the message names the file, the annotation, the
             field and the remedy.
     """
 
@@ -79,8 +85,15 @@ class PoseImageDataset:
             dataset = dict(dataset, metainfo=metainfo)
         if pipeline is not None:
             dataset = dict(dataset, pipeline=pipeline)
+        described = {}
         if dataset.get('metainfo'):
-            load_metainfo(dataset['metainfo'])
+            described = load_metainfo(dataset['metainfo'])
+        self.classes: Dict[int, str] = described.get('classes', {})
+        if self.classes and class_agnostic:
+            raise ValueError(
+                'PoseImageDataset: class_agnostic=True takes all categories '
+                f'for one, but the metainfo has `classes`: {self.classes}. '
+                'Remove one of the two.')
         files = dataset.get('ann_file', '')
         files = [files] if isinstance(files, str) else list(files)
         if not files or (len(files) > 1 and dataset.get('test_mode')):
@@ -89,6 +102,8 @@ class PoseImageDataset:
                 'files. Training takes one or more, evaluation exactly one.')
         self.dataset = DATASETS.build(
             dict(dataset, ann_file=files[0], lazy_init=True))
+        if self.classes:
+            self.dataset._metainfo['classes'] = self.classes
         self._check_type()
         root = self.dataset.data_root
         self.ann_files = [self.dataset.ann_file] + [
@@ -238,7 +253,7 @@ class PoseImageDataset:
                     f'{folder}. Check `data_root` and `data_prefix` of the '
                     'data set.')
         check_annotations(content, ann_file, not dataset.test_mode,
-                          self.class_agnostic)
+                          self.class_agnostic, self.classes)
         objects = name_objects(content)
         if not any('keypoints' in ann for ann in content['annotations']):
             self._remarks.append('no annotation has `keypoints`. '
@@ -267,8 +282,8 @@ class PoseImageDataset:
         if self.keep_empty and not dataset.test_mode:
             peopled = {
                 ann['image_id']
-                for ann in content['annotations']
-                if 'keypoints' in ann or ann['category_id'] == CATEGORY_ID
+                for ann in content['annotations'] if 'keypoints' in ann
+                or ann['category_id'] in classes_of(self.metainfo)
             }
             infos += [
                 self._without_people(image) for image in images
@@ -306,6 +321,9 @@ class PoseImageDataset:
             # More than `num_keypoints` counts, e.g. feet, faces and hands.
             instance['num_keypoints'] = np.count_nonzero(
                 instance['keypoints_visible'] > 0)
+        if self.classes:
+            label = [*self.classes].index(ann['category_id'])
+            instance['class_label'] = np.array([label])
         return instance
 
     def _without_people(self, image: dict) -> dict:
@@ -320,6 +338,7 @@ class PoseImageDataset:
             keypoints_visible=np.zeros((0, num_keypoints), dtype=np.float32),
             area=np.zeros(0, dtype=np.float32),
             category_id=np.zeros(0, dtype=int),
+            class_label=np.zeros(0, dtype=int),
             num_keypoints=[],
             iscrowd=[],
             segmentation=[],

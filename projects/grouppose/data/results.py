@@ -7,7 +7,7 @@ import numpy as np
 # Values for each instance; other keys belong to the image.
 INSTANCE_KEYS = ('bbox', 'bbox_score', 'keypoints', 'keypoints_visible',
                  'area', 'num_keypoints', 'iscrowd', 'id', 'category_id',
-                 'raw_ann_info')
+                 'class_label', 'raw_ann_info')
 
 
 def image_size(results: dict) -> Tuple[int, int]:

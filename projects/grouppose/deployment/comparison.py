@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 import torch
 from mmengine.dataset import Compose
+from mmengine.structures import InstanceData
 from mmpose.models.pose_estimators.base import BasePoseEstimator
 from mmpose.structures import PoseDataSample
 from torch import Tensor
@@ -53,15 +54,15 @@ def load_graph(content: bytes, num_threads: int = 0) -> Callable:
         num_threads (int): Defaults to 0, one for each core.
 
     Returns:
-        Callable: From a :class:`Batch` to keypoints (B, n, K, 2) and scores
-        (B, n).
+        Callable: From a :class:`Batch` to keypoints (B, n, K, 2), scores
+        (B, n) and, where classes are told apart, labels (B, n).
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = num_threads
     session = onnxruntime.InferenceSession(
         content, options, providers=['CPUExecutionProvider'])
-    return lambda batch: session.run(['keypoints', 'scores'], batch.arrays())
+    return lambda batch: session.run(None, batch.arrays())
 
 
 def compare(model: BasePoseEstimator, run: Callable,
@@ -75,37 +76,58 @@ def compare(model: BasePoseEstimator, run: Callable,
 
     Returns:
         Difference: Of all people of all batches; infinite where their
-        numbers differ.
+        numbers differ, or nobody of the same class is found.
     """
     differences = []
     for batch in batches:
-        for expected, keypoints, scores in zip(
+        for expected, *outputs in zip(
                 predict_batch(model, batch), *run(batch)):
-            kept = scores >= 0
-            differences.append(
-                distance(expected.keypoints, expected.bbox_scores,
-                         keypoints[kept], scores[kept]))
+            found = as_instances(*outputs)
+            differences.append(distance(expected, found))
     return Difference(*map(np.concatenate, zip(*differences)))
 
 
-def distance(expected: np.ndarray, expected_scores: np.ndarray,
-             found: np.ndarray, found_scores: np.ndarray) -> Difference:
-    """Compare the poses of an image, each with the nearest one.
+def as_instances(keypoints: np.ndarray,
+                 scores: np.ndarray,
+                 labels: Optional[np.ndarray] = None) -> InstanceData:
+    """The poses of an image that a graph has found.
+
+    Args:
+        keypoints (np.ndarray): (n, K, 2).
+        scores (np.ndarray): -1 where there is no pose, (n, ).
+        labels (np.ndarray, optional): (n, ). Defaults to 0.
+
+    Returns:
+        InstanceData: See :meth:`GroupPoseHead.predict`.
+    """
+    if labels is None:
+        labels = np.zeros(len(scores), dtype=np.int64)
+    kept = scores >= 0
+    keypoints, scores, labels = keypoints[kept], scores[kept], labels[kept]
+    return InstanceData(
+        keypoints=keypoints,
+        keypoint_scores=scores[:, None].repeat(keypoints.shape[1], 1),
+        bbox_scores=scores,
+        labels=labels)
+
+
+def distance(expected: InstanceData, found: InstanceData) -> Difference:
+    """Compare the poses of an image, each with the nearest one of its class.
 
     Equal scores may come in any order, so ranks say nothing.
 
     Args:
-        expected (np.ndarray): Poses (n, K, 2).
-        expected_scores (np.ndarray): (n, ).
-        found (np.ndarray): Poses (m, K, 2).
-        found_scores (np.ndarray): (m, ).
+        expected (InstanceData): n poses.
+        found (InstanceData): As many, or they are infinitely far apart.
     """
     if len(expected) != len(found):
         return Difference(*np.full((2, len(expected)), np.inf))
-    apart = np.abs(expected[:, None] - found).max((2, 3))
+    apart = np.abs(expected.keypoints[:, None] - found.keypoints).max((2, 3))
+    apart[expected.labels[:, None] != found.labels] = np.inf
     partner = apart.argmin(1)
     return Difference(
-        apart.min(1), np.abs(expected_scores - found_scores[partner]))
+        apart.min(1),
+        np.abs(expected.bbox_scores - found.bbox_scores[partner]))
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.utils.typing import OptConfigType, SampleList
 from torch import Tensor
 
-from .comparison import Batch, load_graph
+from .comparison import Batch, as_instances, load_graph
 
 
 def exported_model(model: ConfigDict, path: str) -> ConfigDict:
@@ -49,7 +49,8 @@ class ExportedHead(BaseHead):
 
     Args:
         path (str): ONNX file, see :func:`export`.
-        data_decoder (dict): Config of the codec, for the number of keypoints.
+        data_decoder (dict): Config of the codec, for the number of keypoints
+            and the classes.
 
     Raises:
         ValueError: If ONNX Runtime cannot load the file.
@@ -90,18 +91,9 @@ class ExportedHead(BaseHead):
             for sample in batch_data_samples
         ]
         least = (test_cfg or {}).get('score_thr') or 0
-        predictions = []
-        for keypoints, scores in zip(
-                *self.run(Batch(feats[0].cpu(), torch.tensor(sizes)))):
-            kept = scores >= least
-            scores = scores[kept]
-            predictions.append(
-                InstanceData(
-                    keypoints=keypoints[kept],
-                    keypoint_scores=scores[:, None].repeat(
-                        self.codec.num_keypoints, 1),
-                    bbox_scores=scores))
-        return predictions
+        outputs = self.run(Batch(feats[0].cpu(), torch.tensor(sizes)))
+        found = [as_instances(*of_image) for of_image in zip(*outputs)]
+        return [poses[poses.bbox_scores >= least] for poses in found]
 
     def loss(self, *args, **kwargs):
         """Refused.

@@ -16,7 +16,7 @@ from ..model.tokens import sampled_masks
 # LayerNormalization came with 17, GridSample of maps with 16.
 OPSET = 17
 INPUTS = ('images', 'valid_sizes')
-OUTPUTS = ('keypoints', 'scores')
+OUTPUTS = ('keypoints', 'scores', 'labels')
 # What a graph of any size is traced with.
 TRACED_SIZE = (320, 256)
 
@@ -34,7 +34,7 @@ class PoseGraph(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor,
-                valid_sizes: Tensor) -> Tuple[Tensor, Tensor]:
+                valid_sizes: Tensor) -> Tuple[Tensor, ...]:
         """Find the people in a batch.
 
         Args:
@@ -44,16 +44,24 @@ class PoseGraph(nn.Module):
                 padding, int64, (B, 2).
 
         Returns:
-            tuple[Tensor]: keypoints in pixels of ``images`` (B, n, K, 2) and
-            scores (B, n), best first. Rows behind an image's last person
-            have the score -1.
+            tuple[Tensor]: keypoints in pixels of ``images`` (B, n, K, 2),
+            scores (B, n), best first, and where the model tells classes
+            apart their labels (B, n). Rows behind an image's last person have
+            the score -1.
         """
         head = self.model.head
         feats = self.model.extract_feat(images)
         masks = sampled_masks(feats, images.shape[-2:], valid_sizes.flip(-1))
         outputs = head.run_steps(feats, masks)[0]['last']
-        return head.codec.choose(outputs['logits'], outputs['keypoints'],
-                                 valid_sizes)
+        chosen = head.codec.choose(outputs['logits'], outputs['keypoints'],
+                                   valid_sizes)
+        return chosen[:len(self.output_names)]
+
+    @property
+    def output_names(self) -> Tuple[str, ...]:
+        """tuple[str]: Names of the outputs."""
+        told_apart = len(self.model.head.codec.classes) > 1
+        return OUTPUTS if told_apart else OUTPUTS[:-1]
 
 
 def trace(model: BasePoseEstimator,
@@ -78,16 +86,18 @@ def trace(model: BasePoseEstimator,
     images = torch.zeros(count, 3, height, width)
     valid_sizes = torch.tensor([[width, height]]).repeat(count, 1)
     valid_sizes[0] -= torch.tensor([width // 4, 0])
-    axes: Dict[str, Dict[int, str]] = {name: {} for name in INPUTS + OUTPUTS}
+    graph = PoseGraph(model).eval()
+    outputs = graph.output_names
+    axes: Dict[str, Dict[int, str]] = {name: {} for name in INPUTS + outputs}
     if batch_size is None:
         axes = {name: {0: 'batch'} for name in axes}
     if fixed_size is None:
         axes['images'].update({2: 'height', 3: 'width'})
 
     return run_exporter(
-        PoseGraph(model).eval(), (images, valid_sizes),
+        graph, (images, valid_sizes),
         input_names=INPUTS,
-        output_names=OUTPUTS,
+        output_names=outputs,
         dynamic_axes=axes)
 
 
@@ -132,5 +142,6 @@ def _replace_doubles(graph: onnx.GraphProto) -> None:
             values = numpy_helper.to_array(tensor).astype(np.float32)
             tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     for output in graph.output:
-        output.type.tensor_type.elem_type = TensorProto.FLOAT
+        if output.type.tensor_type.elem_type == TensorProto.DOUBLE:
+            output.type.tensor_type.elem_type = TensorProto.FLOAT
     graph.ClearField('value_info')  # types between nodes, to be found anew

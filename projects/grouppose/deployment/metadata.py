@@ -33,6 +33,8 @@ def describe(model: BasePoseEstimator,
         - pad_divisor: what width and height are padded to a multiple of
         - dataset, keypoint_names, sigmas, skeleton (pairs of keypoints),
           keypoint_colors and link_colors (RGB)
+        - categories: ``id`` and ``name`` of each class in the order of the
+          labels, where classes are told apart
 
     Raises:
         ValueError: If images enter the model in another way.
@@ -81,6 +83,10 @@ def describe(model: BasePoseEstimator,
         skeleton=[list(link) for link in meta['skeleton_links']],
         keypoint_colors=meta['keypoint_colors'].tolist(),
         link_colors=meta['skeleton_link_colors'].tolist())
+    if 'classes' in meta:
+        values['categories'] = [
+            dict(id=i, name=name) for i, name in meta['classes'].items()
+        ]
     return {key: json.dumps(value) for key, value in values.items()}
 
 

@@ -116,7 +116,8 @@ def _check(model: BasePoseEstimator, content: bytes,
     if np.isinf(found).any():
         raise ValueError(
             f'{model.cfg.filename}: on drawn images, the graph finds another '
-            f'number of people. Nothing was written. {_remedy(fixed_size)}')
+            'number of people, or other classes. Nothing was written. '
+            f'{_remedy(fixed_size)}')
     pixels, scores = map(summary, found)
     # Not the other way round, for NaN.
     if not (pixels <= limit.pixels and scores <= limit.scores):

@@ -1,4 +1,5 @@
 """A COCO-format keypoint file, read into arrays."""
+import shlex
 from collections import Counter, defaultdict
 from functools import cached_property
 from pathlib import Path
@@ -26,8 +27,12 @@ class KeypointFile:
             which keeps all.
         repairs (Sequence[Repair]): What was changed in the content to bring
             it to COCO's form. Defaults to nothing.
+        one_class (bool): Take all categories for the same thing. Defaults to
+            False, which makes classes of several.
 
     Attributes:
+        classes (dict[int, str]): Names of the categories that are told apart
+            by id, empty if there is one only.
         noun (str): What to call the objects: 'people' or 'objects'.
         unusable (set[int]): Ids of the images without a file that training
             can use, as far as they were looked at.
@@ -42,7 +47,8 @@ class KeypointFile:
                  content: dict,
                  path: Union[str, Path],
                  category: Optional[str] = None,
-                 repairs: Sequence[Repair] = ()):
+                 repairs: Sequence[Repair] = (),
+                 one_class: bool = False):
         self.path = str(path)
         self.content = content
         if category is not None:
@@ -78,6 +84,8 @@ class KeypointFile:
             elif not ann.get('iscrowd'):
                 self.people.append(ann)
         self.used_categories = sorted({ann['category_id'] for ann in accepted})
+        told_apart = len(self.used_categories) > 1 and not one_class
+        self.classes = self._name_classes() if told_apart else {}
         self.names, self.skeleton = self._read_categories()
         self.flip_idx = self._read_flip_idx()
 
@@ -85,16 +93,18 @@ class KeypointFile:
     def read(cls,
              path: Union[str, Path],
              category: Optional[str] = None,
-             folder: Optional[Union[str, Path]] = None) -> 'KeypointFile':
+             folder: Optional[Union[str, Path]] = None,
+             one_class: bool = False) -> 'KeypointFile':
         """Read a file; :func:`load_annotations` lists what is refused, and
         what the folder of the images is for."""
         content, repairs = load_annotations(
             str(path), None if folder is None else str(folder))
-        return cls(content, path, category, repairs)
+        return cls(content, path, category, repairs, one_class)
 
     def part(self, content: dict) -> 'KeypointFile':
         """A file of some of the images, of which the same is known."""
-        part = KeypointFile(content, self.path)
+        one_class = not self.classes
+        part = KeypointFile(content, self.path, one_class=one_class)
         part.unusable = self.unusable & set(part.images)
         part.upright = self.upright
         return part
@@ -239,11 +249,9 @@ class KeypointFile:
         counts: Dict[int, Counter[int]] = defaultdict(Counter)
         for ann in people:
             counts[ann['category_id']][len(ann['keypoints']) // 3] += 1
-        if len({count.most_common(1)[0][0] for count in counts.values()}) > 1:
-            raise ValueError(
-                f'{self.path}: the categories have different numbers of '
-                'keypoints. Choose one of them by --category NAME. There '
-                f'are: {self._category_names()}.')
+        usual = {i: count.most_common(1)[0][0] for i, count in counts.items()}
+        if len({*usual.values()}) > 1:
+            self._refuse_categories(usual)
         return sum(counts.values(), Counter()).most_common(1)[0][0]
 
     def _read_categories(self) -> Tuple[Optional[List[str]], list]:
@@ -255,14 +263,51 @@ class KeypointFile:
         if not described:
             return None, []
         first = described[0]
-        for other in described[1:]:
-            if other['keypoints'] != first['keypoints']:
-                raise ValueError(
-                    f'{self.path}: the categories {first.get("name")!r} and '
-                    f'{other.get("name")!r} have different keypoints. Choose '
-                    'one of them by --category NAME.')
+        if any(c['keypoints'] != first['keypoints'] for c in described):
+            self._refuse_categories(
+                {c['id']: self.num_keypoints
+                 for c in described})
         names = [str(name) for name in first['keypoints']]
         return names, first.get('skeleton') or []
+
+    def _refuse_categories(self, counts: Dict[int, int]) -> None:
+        """Refuse categories with different keypoints.
+
+        Args:
+            counts (dict[int, int]): Their numbers of keypoints by id.
+        """
+        entries = {c.get('id'): c for c in self.content['categories']}
+        listed, commands = [], []
+        for category_id, count in sorted(counts.items()):
+            entry = entries.get(category_id, {})
+            name = str(entry.get('name', category_id))
+            points = ', '.join(map(str, entry.get('keypoints') or []))
+            listed.append(f'\n  {name}: {count} keypoints' +
+                          (f' ({points})' if points else ''))
+            commands.append(f'\n  --category {shlex.quote(name)} '
+                            f'--out {shlex.quote(name.replace("/", "_"))}')
+        raise ValueError(
+            f'{self.path}: the categories have different keypoints, but a '
+            f'model has the same for all its classes:{"".join(listed)}\n'
+            'Train one model per category: run this command once for each, '
+            f'with{"".join(commands)}')
+
+    def _name_classes(self) -> Dict[int, str]:
+        """A name for each category with keypoints."""
+        names = {
+            entry.get('id'): str(entry['name'])
+            for entry in self.content['categories'] if entry.get('name')
+        }
+        classes: Dict[int, str] = {}
+        for i in self.used_categories:
+            name = names.get(i, f'category {i}')
+            if name in classes.values():
+                raise ValueError(
+                    f'{self.path}: two categories have the `name` {name!r}. '
+                    'Rename one of them to tell them apart, or take all for '
+                    'the same thing by --one-class.')
+            classes[i] = name
+        return classes
 
     def _read_flip_idx(self) -> Optional[List[int]]:
         """The mirror partner of each keypoint, if the categories state it, as

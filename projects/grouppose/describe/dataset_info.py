@@ -72,8 +72,8 @@ def describe_keypoints(
         keypoints[a].color if sides[a] == sides[b] else MIDDLE
         for a, b in links
     ]
-    return DatasetInfo(name, keypoints, links, link_colors,
-                       no_mirror), findings
+    return DatasetInfo(name, keypoints, links, link_colors, no_mirror,
+                       file.classes), findings
 
 
 def describe_given(given: GivenInfo,

@@ -71,6 +71,9 @@ class Options:
             Defaults to those of ``val_ann``.
         test_images (str, optional): Their images. Defaults to ``images``.
         category (str, optional): The category to keep. Defaults to all.
+            Several become classes of one model.
+        one_class (bool): Take all categories for the same thing. Defaults to
+            False.
         redundant (str, optional): Annotations of the same people by others,
             to measure sigmas. Defaults to those of the file to train on that
             share an ``instance_id``.
@@ -96,6 +99,7 @@ class Options:
     test_ann: Optional[str] = None
     test_images: Optional[str] = None
     category: Optional[str] = None
+    one_class: bool = False
     redundant: Optional[str] = None
     size: str = 'medium'
     epochs: Optional[int] = None
@@ -124,15 +128,18 @@ def describe(ann_file: Union[str, Path], folder: Union[str, Path],
         FileNotFoundError: If an annotation file or the description is
             missing.
         ValueError: If a file is not a COCO-format keypoint file or cannot be
-            split, or the description is not one of its keypoints.
+            split, its categories have different keypoints, or the description
+            is not one of its keypoints.
     """
     given = Options(**options)
     folder = Path(folder)
     name = folder.resolve().name
     place = Path(given.images or Path(ann_file).parent)
-    train = KeypointFile.read(ann_file, given.category, place)
-    second = KeypointFile.read(given.redundant,
-                               given.category) if given.redundant else train
+    train = KeypointFile.read(ann_file, given.category, place, given.one_class)
+    second = train
+    if given.redundant:
+        second = KeypointFile.read(given.redundant, given.category, None,
+                                   given.one_class)
     stated = None
     if given.metainfo is not None:
         stated = read_description(given.metainfo)
@@ -152,7 +159,7 @@ def describe(ann_file: Union[str, Path], folder: Union[str, Path],
             continue
         images = images or given.images
         place = Path(images or Path(ann).parent)
-        file = KeypointFile.read(ann, given.category, place)
+        file = KeypointFile.read(ann, given.category, place, given.one_class)
         more = check_match(train, file)
         if not more:
             seen = _find_images(file, place, images)

@@ -128,16 +128,20 @@ def check_categories(file: KeypointFile,
     findings = []
     used = file.used_categories
     if used != [CATEGORY_ID]:
-        shown = ', '.join(f'{names.get(i)} (`id` {i})' for i in used[:5])
+        counts = Counter(ann['category_id'] for ann in file.people)
+        shown = ', '.join(f'{names.get(i)} (`id` {i}, {counts[i]} {file.noun})'
+                          for i in used[:5])
         more = ', ...' if len(used) > 5 else ''
         what = f'{len(used)} categories' if len(used) > 1 else \
             f'A category with another `id` than {CATEGORY_ID}'
-        findings.append(
-            Finding(
-                'note', f'{what}: {shown}{more}',
-                'The config takes all instances for the same thing '
-                '(class_agnostic=True); to keep one category only, run again '
-                'with --category NAME'))
+        remedy = ('The config takes all instances for the same thing '
+                  '(class_agnostic=True); to keep one category only, run '
+                  'again with --category NAME')
+        if file.classes:
+            remedy = ('They are classes of one model, each with an AP of its '
+                      'own; to take all for the same thing, run again with '
+                      '--one-class, to keep one with --category NAME')
+        findings.append(Finding('note', f'{what}: {shown}{more}', remedy))
     findings += found(
         'warning',
         'Categories of annotations that `categories` does not list',
@@ -305,18 +309,40 @@ def _compare_headers(file: KeypointFile, headers: dict) -> Dict[int, str]:
 
 
 def check_match(train: KeypointFile, val: KeypointFile) -> List[Finding]:
-    """Check that training and evaluation have the same keypoints."""
+    """Check that training and evaluation have the same keypoints and
+    classes."""
     if val.num_keypoints != train.num_keypoints:
         what = f'{val.num_keypoints} keypoints, {train.num_keypoints} in ' \
             'the file to train on'
     elif None not in (val.names, train.names) and val.names != train.names:
         what = 'Other names of keypoints than in the file to train on'
     else:
-        return []
+        return _check_classes(train, val)
     return [
         Finding('error', what,
                 'Both files need the same keypoints in the same order')
     ]
+
+
+def _check_classes(train: KeypointFile, val: KeypointFile) -> List[Finding]:
+    """Check that categories of the evaluation are classes of the training."""
+    if not train.classes:
+        return []
+    names = {c.get('id'): c.get('name') for c in val.content['categories']}
+    others = [
+        f'{names.get(i)} (`id` {i})' for i in val.used_categories
+        if str(names.get(i) or train.classes.get(i)) != train.classes.get(i)
+    ]
+    known = ', '.join(f'{name} (`id` {i})'
+                      for i, name in train.classes.items())
+    return found(
+        'error',
+        'Categories that are not those of the file to train on',
+        others,
+        f'There they are {known}. Give them the same `id` and `name`, remove '
+        'the annotations of others, or take all for the same thing by '
+        '--one-class',
+        unit='name')
 
 
 def check_overlap(train: KeypointFile, val: KeypointFile,

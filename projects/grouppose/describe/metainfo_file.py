@@ -1,6 +1,6 @@
 """The file that describes keypoints in MMPose's format."""
-from dataclasses import dataclass
-from typing import List, Tuple
+from dataclasses import dataclass, field
+from typing import Dict, List, Tuple
 
 
 @dataclass
@@ -37,12 +37,15 @@ class DatasetInfo:
         link_colors (list[list[int]]): RGB of each link.
         no_mirror (str): Why images must not be mirrored, a noun phrase, or
             '' if all pairs of left and right are known. Defaults to ''.
+        classes (dict[int, str]): Categories that are told apart, names by
+            id. Defaults to none.
     """
     name: str
     keypoints: List[Keypoint]
     links: List[Tuple[int, int]]
     link_colors: List[List[int]]
     no_mirror: str = ''
+    classes: Dict[int, str] = field(default_factory=dict)
 
     @property
     def pairs(self) -> List[Tuple[int, int]]:
@@ -58,8 +61,15 @@ class DatasetInfo:
         lines = [
             'dataset_info = dict(',
             f'    dataset_name={format_literal(self.name)},',
-            '    keypoint_info={',
         ]
+        if self.classes:
+            lines += ['    classes={']
+            lines += [
+                f'        {i}: {format_literal(name)},'
+                for i, name in self.classes.items()
+            ]
+            lines += ['    },']
+        lines += ['    keypoint_info={']
         for i, point in enumerate(self.keypoints):
             lines += [
                 f'        {i}:',

@@ -28,7 +28,7 @@ metainfo = dict(from_file='{here}/metainfo.py')
 {size}
 {queries}
 model = dict(
-    head=dict({num_queries}data_decoder=dict(metainfo=metainfo{most})))
+    head=dict({num_classes}{num_queries}data_decoder=dict(metainfo=metainfo{most})))
 
 {start}{enough}
 max_epochs = {epochs}
@@ -138,6 +138,8 @@ def format_config(info: DatasetInfo,
             :meth:`Recipe.choose_epochs` says.
         skip_missing (bool): Leave out images without a file. Defaults to
             False.
+        num_classes (int): How many classes metainfo.py has. Defaults to 0:
+            all categories are taken for the same thing.
 
     Returns:
         str: Python text.
@@ -160,6 +162,8 @@ def format_config(info: DatasetInfo,
             f'queries: {queries}, as the fullest image shows {crowd} '
             f'{train.file.noun}; the base config has {recipe.num_queries}. '
             'Fewer are faster.'),
+        num_classes=f'num_classes={len(info.classes)}, '
+        if info.classes else '',
         num_queries=f'num_queries={queries}, '
         if queries != recipe.num_queries else '',
         # Every query has two classes.
@@ -174,8 +178,8 @@ def format_config(info: DatasetInfo,
         epochs=epochs or recipe.choose_epochs(num_train),
         schedule=recipe.schedule,
         **_format_hooks(recipe, num_train),
-        **_format_data(splits, min(recipe.batch_size, num_train),
-                       info.no_mirror, skip_missing))
+        **_format_data(splits, min(recipe.batch_size, num_train), info,
+                       skip_missing))
 
 
 def _explain_sigmas(info: DatasetInfo) -> str:
@@ -217,30 +221,30 @@ def _format_hooks(recipe: Recipe, num_images: int) -> Dict[str, str]:
         hooks=',\n    '.join(f'{name}={text}' for name, text in hooks.items()))
 
 
-def _format_data(splits: Dict[str, Split], batch_size: int, no_mirror: str,
+def _format_data(splits: Dict[str, Split], batch_size: int, info: DatasetInfo,
                  skip_missing: bool) -> Dict[str, str]:
     """Lines of pipelines, data loaders and evaluators."""
     pipelines = [
         '# pipelines: half of the images are mirrored, as left and right are '
         'known'
     ]
-    if no_mirror:
+    if info.no_mirror:
         pipelines = [
             '# pipelines',
-            f'# No mirroring: {no_mirror}.',
+            f'# No mirroring: {info.no_mirror}.',
             '# To turn it on, set `swap` of both keypoints of each pair in',
             '# metainfo.py ("" for those in the middle), and prob=0.5 here.',
         ]
     if any(split.file.upright for split in splits.values()):
         pipelines.append("# color_type='color': images are turned by their "
                          'EXIF orientation,\n# as they were annotated.')
-    agnostic = any(split.file.used_categories != [1]
-                   for split in splits.values())
+    agnostic = not info.classes and any(split.file.used_categories != [1]
+                                        for split in splits.values())
     lines, loaders, evaluators = [], [], []
     for name, split in splits.items():
         base = 'train' if name == 'train' else 'val'
         changes, options = [], ''
-        if no_mirror and name == 'train':
+        if info.no_mirror and name == 'train':
             changes.append('PoseRandomFlip=dict(prob=0.0)')
         if split.file.upright:
             changes.append("LoadPoseImage=dict(color_type='color')")

@@ -1,6 +1,6 @@
 """A hook that looks before a run whether its parts fit each other."""
 import logging
-from typing import Iterator
+from typing import Iterator, Optional
 
 from mmengine.evaluator import DumpResults, Evaluator
 from mmengine.hooks import Hook
@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 from torch import nn
 
+from ..checkpoints.fit import check_classes
 from ..codec import OKSKeypointCodec
 
 
@@ -18,11 +19,12 @@ class FitCheckHook(Hook):
 
     Training images with more people than the model has queries are warned
     of: of such an image, it can learn only as many people as it has queries.
-    Evaluators that would compare other keypoints than the model predicts are
-    refused, see :func:`check_evaluators`.
+    Training data of other classes are refused, and evaluators that would
+    compare other keypoints or classes than the model predicts, see
+    :func:`check_evaluators`.
 
     Raises:
-        ValueError: Before a run, if an evaluator does not fit.
+        ValueError: Before a run, if data or an evaluator do not fit.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -31,6 +33,10 @@ class FitCheckHook(Hook):
         num_queries = getattr(getattr(model, 'head', None), 'num_queries', 0)
         if num_queries:
             _warn_of_crowds(runner.train_dataloader.dataset, num_queries)
+        codec = _find_codec(model)
+        if codec is not None:
+            for part in _find_parts(runner.train_dataloader.dataset):
+                check_classes(codec, part.metainfo)
         if runner.val_loop is not None:
             check_evaluators(model, runner.val_loop.evaluator)
 
@@ -44,7 +50,7 @@ class FitCheckHook(Hook):
 
 
 def check_evaluators(model: nn.Module, evaluator: Evaluator) -> None:
-    """Refuse evaluators of other keypoints than a model predicts.
+    """Refuse evaluators of other keypoints or classes than a model predicts.
 
     Predicted keypoints, converted by ``pred_converter`` of ``CocoMetric``,
     must be as many as annotated ones, converted by ``gt_converter``.
@@ -54,11 +60,12 @@ def check_evaluators(model: nn.Module, evaluator: Evaluator) -> None:
         evaluator (Evaluator): With the metainfo of its data set.
 
     Raises:
-        ValueError: If their numbers differ, or ``pred_converter`` takes a
-            keypoint that the model does not predict.
+        ValueError: If their numbers, or the classes, differ, or
+            ``pred_converter`` takes a keypoint that the model does not
+            predict.
     """
-    codec = getattr(getattr(model, 'head', None), 'codec', None)
-    if not isinstance(codec, OKSKeypointCodec):
+    codec = _find_codec(model)
+    if codec is None:
         return
     for metric in evaluator.metrics:
         described = (metric.dataset_meta or {}).get('num_keypoints')
@@ -85,6 +92,14 @@ def check_evaluators(model: nn.Module, evaluator: Evaluator) -> None:
                 'model.head.data_decoder and the data set the same metainfo, '
                 'or convert one to the other by `pred_converter` or '
                 '`gt_converter` of the evaluator.')
+        if not getattr(metric, 'class_agnostic', False):
+            check_classes(codec, metric.dataset_meta)
+
+
+def _find_codec(model: nn.Module) -> Optional[OKSKeypointCodec]:
+    """The codec of a model, if it is one of this project."""
+    codec = getattr(getattr(model, 'head', None), 'codec', None)
+    return codec if isinstance(codec, OKSKeypointCodec) else None
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

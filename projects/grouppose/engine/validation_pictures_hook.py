@@ -51,11 +51,12 @@ class ValidationPicturesHook(Hook):
                 return
             if annotated_poses(sample)[1].any():
                 visualizer = PoseVisualizer(radius=3, line_width=2)
-                visualizer.set_dataset_meta(
-                    runner.val_dataloader.dataset.metainfo)
+                dataset_meta = runner.val_dataloader.dataset.metainfo
+                visualizer.set_dataset_meta(dataset_meta)
                 self._pairs.append(
                     draw_pair(visualizer, inputs, sample, self.score_thr,
-                              self.height))
+                              self.height,
+                              [*dataset_meta.get('classes', {}).values()]))
 
     @master_only
     def after_val_epoch(self,

@@ -1,6 +1,6 @@
 """COCO's evaluation of keypoints with any limit of poses per image."""
 from collections import Counter
-from typing import Dict, Optional
+from typing import Dict, Mapping, Optional
 
 import numpy as np
 from xtcocotools.coco import COCO
@@ -25,7 +25,8 @@ def count_people(coco: COCO) -> Counter:
 
 
 class PoseCOCOeval(COCOeval):
-    """xtcocotools' ``COCOeval`` of keypoints with another ``maxDets``.
+    """xtcocotools' ``COCOeval`` of keypoints with another ``maxDets``, and
+    with AP per class.
 
     xtcocotools computes the metrics for any ``maxDets``, but looks up those
     for 20 in its summary.
@@ -34,18 +35,27 @@ class PoseCOCOeval(COCOeval):
         args: Arguments of ``COCOeval``.
         max_dets (int): How many poses of an image count, best first.
             Defaults to 20.
+        classes (Mapping[int, str]): Names of the categories to evaluate, by
+            id in ascending order. Defaults to those of the file.
     """
 
-    def __init__(self, *args, max_dets: int = COCO_MAX_DETS):
+    def __init__(self,
+                 *args,
+                 max_dets: int = COCO_MAX_DETS,
+                 classes: Mapping[int, str] = {}):
         super().__init__(*args)
         self.params.maxDets = [max_dets]
+        self.classes = classes
+        if classes:
+            self.params.catIds = [*classes]
 
     def summarize(self) -> Dict[str, float]:
         """Compute and print the metrics, after ``accumulate``.
 
         Returns:
-            dict: Metrics by MMPose's names and in its order. Those of which
-            nobody is annotated are -1.
+            dict: Metrics by MMPose's names and in its order; of two classes
+            or more, AP of each as ``AP_NAME``, too, of which AP is the mean.
+            Those of which nobody is annotated are -1.
         """
         by_crowding = self.params.iouType == 'keypoints_crowd'
         metrics = {}
@@ -58,6 +68,10 @@ class PoseCOCOeval(COCOeval):
             for area in () if by_crowding else ('medium', 'large'):
                 metrics[f'{name} ({area[0].upper()})'] = self._summarize(
                     name, values, area=area)
+        if len(self.classes) > 1:
+            for index, name in enumerate(self.classes.values()):
+                metrics[f'AP_{name}'] = self._summarize(
+                    'AP', self.eval['precision'], category=index)
         if by_crowding:
             # It evaluates again, so that it comes last.
             values = self.get_type_result(first=0.2, second=0.8)
@@ -70,7 +84,8 @@ class PoseCOCOeval(COCOeval):
                    name: str,
                    values: np.ndarray,
                    threshold: Optional[float] = None,
-                   area: str = 'all') -> float:
+                   area: str = 'all',
+                   category: Optional[int] = None) -> float:
         """Mean over OKS thresholds (or at one), recalls and categories.
 
         Args:
@@ -80,13 +95,18 @@ class PoseCOCOeval(COCOeval):
                 ``eval['recall']`` without recalls.
             threshold (float, optional): OKS threshold. Defaults to all.
             area (str): Range of areas of people. Defaults to 'all'.
+            category (int, optional): Label of a class. Defaults to all.
         """
+        part = f'area={area:>6}'
         values = values[..., self.params.areaRngLbl.index(area), 0]
         if threshold is not None:
             values = values[np.isclose(self.params.iouThrs, threshold)]
+        if category is not None:
+            values = values[..., category]
+            part = 'class=' + [*self.classes.values()][category]
         values = values[values > -1]  # categories that are annotated
         mean = values.mean() if values.size else -1
-        self._print(name, threshold, f'area={area:>6}', mean)
+        self._print(name, threshold, part, mean)
         return mean
 
     def _print(self, name: str, threshold: Optional[float], part: str,

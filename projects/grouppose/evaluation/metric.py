@@ -1,7 +1,9 @@
 """AP and AR of the images that were run, also for crowds and for categories
 that need not be told apart."""
+from collections import defaultdict
 from typing import Any, Dict, Optional, Sequence, Set
 
+import numpy as np
 from mmengine.logging import print_log
 from mmpose.evaluation import CocoMetric, CocoWholeBodyMetric
 from mmpose.registry import METRICS
@@ -23,6 +25,10 @@ class RunImagesMixin(CocoMetric):
     Annotations are brought to COCO's form, see :func:`repair_annotations`: an
     object without a usable box has that of its labeled keypoints, and its
     area if it has none.
+
+    Where the metainfo of the data set has ``classes``, see
+    :func:`load_metainfo`, each pose gets the category of its label, and
+    overlaps are suppressed within each.
 
     Args:
         ann_file (str, optional): Annotations in COCO format. Defaults to
@@ -75,6 +81,54 @@ class RunImagesMixin(CocoMetric):
                     'one point gives none without `width` and `height` of the '
                     'image. Add these or the box.')
         self.coco.createIndex()
+
+    @property
+    def _classes(self) -> Dict[int, str]:
+        """The classes that are told apart."""
+        return (self.dataset_meta or {}).get('classes', {})
+
+    def process(self, data_batch: Sequence[dict],
+                data_samples: Sequence[dict]) -> None:
+        """Store the poses of a batch, see MMPose, with their categories.
+
+        Args:
+            data_batch (Sequence[dict]): The batch of the data loader.
+            data_samples (Sequence[dict]): With ``pred_instances``, which have
+                ``labels`` where classes are told apart.
+
+        Raises:
+            ValueError: If poses have no labels, or labels of no class.
+        """
+        super().process(data_batch, data_samples)
+        categories = np.array([*self._classes])
+        if not len(categories):
+            return
+        for sample, (prediction, _) in zip(data_samples,
+                                           self.results[-len(data_samples):]):
+            labels = sample['pred_instances'].get('labels')
+            if labels is None or (labels >= len(categories)).any():
+                raise ValueError(
+                    f'{type(self).__name__}: the data set has the classes '
+                    f'{self._classes}, but predictions have the labels '
+                    f'{labels}. Give model.head.data_decoder and the data set '
+                    'the same metainfo.')
+            prediction['category_id'] = categories[labels]
+
+    def _sort_and_unique_bboxes(self,
+                                kpts: Dict[int, list],
+                                key: str = 'id') -> dict:
+        """Make a group of the poses of each class of an image, in which
+        MMPose then suppresses overlaps."""
+        kpts = super()._sort_and_unique_bboxes(kpts, key)
+        if not self._classes:
+            return kpts
+        groups = defaultdict(list)
+        for image_id, poses in kpts.items():
+            for i, pose in enumerate(poses):
+                # Of all poses of the image.
+                pose['category_id'] = int(pose['category_id'][i])
+                groups[image_id, pose['category_id']].append(pose)
+        return groups
 
     def compute_metrics(self, results: list) -> Dict[str, float]:
         """Compute the metrics, see MMPose.
@@ -134,9 +188,10 @@ class PoseCocoMetric(RunImagesMixin):
             of 0.66. None counts as many as people are annotated in an image,
             but at least 20. Defaults to 20.
         class_agnostic (bool): Take all categories for one. AP and AR are then
-            over all instances; ``CocoMetric`` averages them over the
-            categories, and counts no detection that does not name the right
-            one. Defaults to False.
+            over all instances; otherwise they are averages over the
+            categories, no detection counts that does not name the right one,
+            and AP of each of the metainfo's ``classes`` is listed, too.
+            Defaults to False.
         pck (Sequence[float]): Thresholds, as parts of the longer side of an
             object's box, of the share of correct keypoints (PCK), which does
             not depend on the sigmas. With any, the metrics also have
@@ -157,6 +212,11 @@ class PoseCocoMetric(RunImagesMixin):
         self.class_agnostic = class_agnostic
         self.pck = pck
 
+    @property
+    def _classes(self) -> Dict[int, str]:
+        """The classes that are told apart."""
+        return {} if self.class_agnostic else super()._classes
+
     def _do_python_keypoint_eval(self, outfile_prefix: str) -> list:
         """Evaluate the poses of the file that MMPose has written."""
         if self.class_agnostic:
@@ -172,7 +232,8 @@ class PoseCocoMetric(RunImagesMixin):
             self.iou_type,
             self.dataset_meta['sigmas'],  # type: ignore[index]
             self.use_area,
-            max_dets=max_dets)
+            max_dets=max_dets,
+            classes=self._classes)
         evaluation.evaluate()
         evaluation.accumulate()
         metrics = evaluation.summarize()

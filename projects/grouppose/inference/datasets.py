@@ -9,7 +9,7 @@ import os
 import os.path as osp
 import re
 import shutil
-from typing import Any, Dict, Iterable, List, NamedTuple, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 from xml.sax.saxutils import quoteattr
 
 import cv2
@@ -19,6 +19,7 @@ from mmengine.structures import InstanceData
 from PIL import Image
 
 from ..data.loading import ORIENTATION
+from ..data.metainfo import classes_of
 from .sources import ImageFile, Source
 from .web import file_name, is_url
 
@@ -29,21 +30,28 @@ class Labels(NamedTuple):
     """What is labeled.
 
     Args:
-        category (str): Name of an object.
+        classes (dict[int, str]): Names of the classes by the ``id`` of their
+            category, in the order of their labels.
         keypoints (list[str]): Names of the K keypoints.
         skeleton (list[tuple[int]]): Links as pairs of indices from 0.
         flip_idx (list[int]): Mirror partner of each keypoint.
     """
-    category: str
+    classes: Dict[int, str]
     keypoints: List[str]
     skeleton: List[Tuple[int, int]]
     flip_idx: List[int]
 
     @classmethod
-    def of(cls, dataset_meta: dict, category: str) -> 'Labels':
-        """The labels of MMPose's metainfo."""
+    def of(cls,
+           dataset_meta: dict,
+           category: Optional[str] = None) -> 'Labels':
+        """The labels of a metainfo; the category is the name of what is
+        detected where it has no classes."""
         names = dataset_meta['keypoint_id2name']
-        return cls(category, [names[i] for i in sorted(names)],
+        classes = classes_of(dataset_meta)
+        if category is not None:
+            classes = dict.fromkeys(classes, category)
+        return cls(classes, [names[i] for i in sorted(names)],
                    [(int(a), int(b))
                     for a, b in dataset_meta['skeleton_links']],
                    [int(i) for i in dataset_meta['flip_indices']])
@@ -56,10 +64,12 @@ class Pose(NamedTuple):
         points (np.ndarray): x, y in pixels and visibility, 0 or 2, (K, 3).
         box (list[float]): x, y, width, height in pixels.
         score (float): Of the pose.
+        label (int): Of its class.
     """
     points: np.ndarray
     box: List[float]
     score: float
+    label: int
 
 
 class CocoDataset:
@@ -69,14 +79,18 @@ class CocoDataset:
     def __init__(self, folder: str, labels: Labels):
         self.path = osp.join(folder,
                              'annotations/person_keypoints_default.json')
-        category = dict(
-            id=1,
-            name=labels.category,
-            supercategory='',
-            keypoints=labels.keypoints,
-            skeleton=[[a + 1, b + 1] for a, b in labels.skeleton])
+        self.ids = [*labels.classes]
+        categories = [
+            dict(
+                id=category_id,
+                name=name,
+                supercategory='',
+                keypoints=labels.keypoints,
+                skeleton=[[a + 1, b + 1] for a, b in labels.skeleton])
+            for category_id, name in labels.classes.items()
+        ]
         self.content: Dict[str, list] = dict(
-            images=[], annotations=[], categories=[category])
+            images=[], annotations=[], categories=categories)
 
     def add(self, name: str, size: Tuple[int, int], poses: List[Pose]) -> None:
         """Add an image and its poses."""
@@ -93,7 +107,7 @@ class CocoDataset:
                 dict(
                     id=len(annotations) + 1,
                     image_id=len(images),
-                    category_id=1,
+                    category_id=self.ids[pose.label],
                     iscrowd=0,
                     segmentation=[],
                     area=round(pose.box[2] * pose.box[3], 2),
@@ -122,9 +136,11 @@ class YoloDataset:
             x, y, width, height = pose.box
             box = np.array([x + width / 2, y + height / 2, width, height])
             points = pose.points / [*size, 1]
-            values = [*(box / [*size, *size]), *points.ravel()]
-            lines.append(' '.join(['0', *(f'{value:.6g}'
-                                          for value in values)]) + '\n')
+            values = [
+                f'{value:.6g}'
+                for value in (*(box / [*size, *size]), *points.ravel())
+            ]
+            lines.append(' '.join([str(pose.label), *values]) + '\n')
         label = osp.join(self.folder, 'labels/train',
                          osp.splitext(name)[0] + '.txt')
         _write(label, ''.join(lines))
@@ -134,13 +150,15 @@ class YoloDataset:
         """Write the settings and the list of images."""
         _write(osp.join(self.folder, 'train.txt'), ''.join(self.names))
         labels = self.labels
+        names = dict(enumerate(labels.classes.values()))
         settings = dict(
             path='.',
             train='train.txt',
             kpt_shape=[len(labels.keypoints), 3],
             flip_idx=labels.flip_idx,
-            names={0: labels.category},
-            kpt_names={0: labels.keypoints})
+            names=names,
+            kpt_names={i: [*labels.keypoints]
+                       for i in names})
         _write(
             osp.join(self.folder, 'data.yaml'),
             yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
@@ -179,8 +197,7 @@ class LabelStudioDataset:
         for i, pose in enumerate(poses):
             region(
                 'rectanglelabels',
-                'object',
-                self.labels.category,
+                'object', [*self.labels.classes.values()][pose.label],
                 pose.box,
                 id=f'object{i}',
                 score=round(pose.score, 4))
@@ -202,14 +219,17 @@ class LabelStudioDataset:
     def close(self) -> None:
         """Write the tasks and the labeling interface."""
         _write(osp.join(self.folder, 'tasks.json'), json.dumps(self.tasks))
+        objects = [
+            f'    <Label value={quoteattr(name)}/>'
+            for name in self.labels.classes.values()
+        ]
         points = [
             f'    <Label value={quoteattr(name)} model_index="{i}"/>'
             for i, name in enumerate(self.labels.keypoints)
         ]
         text = '\n'.join([
             '<View>', '  <RectangleLabels name="object" toName="image">',
-            f'    <Label value={quoteattr(self.labels.category)}/>',
-            '  </RectangleLabels>',
+            *objects, '  </RectangleLabels>',
             '  <KeyPointLabels name="keypoint" toName="image">', *points,
             '  </KeyPointLabels>', '  <Image name="image" value="$image"/>',
             '</View>', ''
@@ -234,14 +254,22 @@ class DatasetFiles:
         kind (str): Which of :data:`DATASETS`.
         folder (str): Where to write, made if missing.
         dataset_meta (dict): Metainfo of the keypoints.
-        category (str): What an object is called. Defaults to 'object'.
+        category (str, optional): What an object is called where the metainfo
+            has no ``classes``. Defaults to 'object'.
+
+    Raises:
+        ValueError: If it has, and they have names already.
     """
 
     def __init__(self,
                  kind: str,
                  folder: str,
                  dataset_meta: dict,
-                 category: str = 'object'):
+                 category: Optional[str] = None):
+        if category is not None and 'classes' in dataset_meta:
+            raise ValueError(
+                f'{category!r} cannot be what an object is called: the model '
+                f'tells apart {dataset_meta["classes"]}. Name no category.')
         self._dataset = DATASETS[kind](folder,
                                        Labels.of(dataset_meta, category))
         self._images = osp.join(folder, self._dataset.images)
@@ -271,8 +299,9 @@ class DatasetFiles:
                 file.write(content)
         size = image.shape[1], image.shape[0]
         poses = [
-            _pose(points, size, float(score)) for points, score in zip(
-                instances.keypoints, instances.bbox_scores)
+            _pose(points, size, float(score), int(label))
+            for points, score, label in zip(
+                instances.keypoints, instances.bbox_scores, instances.labels)
         ]
         self._dataset.add(name, size, [p for p in poses if p.points.any()])
 
@@ -306,7 +335,8 @@ def _as_it_is(path: str) -> bool:
         return picture.getexif().get(ORIENTATION, 1) == 1
 
 
-def _pose(keypoints: np.ndarray, size: Tuple[int, int], score: float) -> Pose:
+def _pose(keypoints: np.ndarray, size: Tuple[int, int], score: float,
+          label: int) -> Pose:
     """A pose with what is inside of the image."""
     inside = ((keypoints >= 0) & (keypoints <= size)).all(1)
     points = np.column_stack([keypoints, 2 * inside]) * inside[:, None]
@@ -314,7 +344,7 @@ def _pose(keypoints: np.ndarray, size: Tuple[int, int], score: float) -> Pose:
     # A box of one point or a line has an area, too.
     low = np.clip(placed.min(0) - 1, 0, size)
     high = np.clip(placed.max(0) + 1, 0, size)
-    return Pose(points, [*low, *(high - low)], score)
+    return Pose(points, [*low, *(high - low)], score, label)
 
 
 def _rounded(values: Iterable[float]) -> List[float]:

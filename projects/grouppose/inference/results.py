@@ -12,7 +12,8 @@ import numpy as np
 from mmengine.structures import InstanceData
 
 from ..data.loading import is_unicode
-from ..visualization import PoseVisualizer, draw_poses
+from ..data.metainfo import classes_of
+from ..visualization import PoseVisualizer, draw_poses, write_classes
 from .sources import ImageFile, Source, Stream, Video
 from .web import file_name, is_url
 
@@ -52,29 +53,39 @@ class ResultFile:
         self._file.close()
 
 
-def coco_results(instances: InstanceData, **fields) -> List[dict]:
+def coco_results(instances: InstanceData,
+                 dataset_meta: dict = {},
+                 **fields) -> List[dict]:
     """Poses in COCO's result format.
 
     Args:
         instances (InstanceData): Of numpy arrays, from :func:`predict`.
+        dataset_meta (dict): Metainfo of the model, for its ``classes``.
+            Defaults to none.
         fields: What else each entry gets, such as ``image_id``.
 
     Returns:
-        list[dict]: For each pose the fields, ``category_id`` 1,
-        ``keypoints`` [x1, y1, s1, x2, ...] in pixels with their scores,
+        list[dict]: For each pose the fields, ``category_id``, which is 1
+        where the model tells no classes apart, ``category_name`` where it
+        does, ``keypoints`` [x1, y1, s1, x2, ...] in pixels with their scores,
         ``score``, and ``bbox`` [x, y, w, h], which is the extent of the
         keypoints: the model predicts no boxes.
     """
     keypoints = instances.keypoints
     triplets = np.dstack([keypoints.round(2), instances.keypoint_scores])
+    categories = [dict(category_id=i) for i in classes_of(dataset_meta)]
+    for entry in categories if 'classes' in dataset_meta else ():
+        name = dataset_meta['classes'][entry['category_id']]
+        entry['category_name'] = name
     return [
         dict(
             fields,
-            category_id=1,
+            **categories[label],
             keypoints=_rounded(values.ravel(), 4),
             score=round(float(score), 4),
-            bbox=_rounded(bbox, 2)) for values, score, bbox in zip(
-                triplets, instances.bbox_scores, _extents(keypoints))
+            bbox=_rounded(bbox, 2)) for values, score, label, bbox in zip(
+                triplets, instances.bbox_scores, instances.labels,
+                _extents(keypoints))
     ]
 
 
@@ -89,7 +100,8 @@ def _rounded(values: np.ndarray, digits: int) -> list:
 
 
 class PoseDrawer:
-    """Draws poses in the colors of the data set.
+    """Draws poses in the colors of the data set, with the names of their
+    classes where these are told apart.
 
     Args:
         dataset_meta (dict): Metainfo with colors and skeleton.
@@ -99,6 +111,7 @@ class PoseDrawer:
     def __init__(self, dataset_meta: dict, with_boxes: bool = False):
         self.visualizer = PoseVisualizer()
         self.visualizer.set_dataset_meta(dataset_meta)
+        self.classes = [*dataset_meta.get('classes', {}).values()]
         self.with_boxes = with_boxes
 
     def draw(self, image: np.ndarray, instances: InstanceData) -> np.ndarray:
@@ -119,10 +132,13 @@ class PoseDrawer:
         visible = np.ones(keypoints.shape[:2])
         picture = np.ascontiguousarray(
             draw_poses(self.visualizer, image, keypoints, visible))
+        if self.classes:
+            write_classes(picture, keypoints,
+                          [self.classes[label] for label in instances.labels])
         if self.with_boxes:
             for x, y, w, h in _extents(keypoints).round().astype(int).tolist():
                 cv2.rectangle(picture, (x, y), (x + w, y + h), (0, 255, 255),
-                              width)
+                              line)
         return picture
 
 

@@ -42,6 +42,8 @@ class GroupPoseDecoder(BaseModule):
 
     # Weights that depend on K: the axis, and entries per keypoint.
     per_keypoint = {r'keypoint_embedding\.weight': (0, 1)}
+    # Weights with a row per class.
+    per_class = {r'class_embeds\.\d+\.(?:weight|bias)': 0}
     # Coordinates and the scores that people are ranked by.
     full_precision: Tuple[str, ...] = ('class_embeds', 'pose_embeds',
                                        'ref_point_head')

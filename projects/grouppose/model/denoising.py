@@ -40,8 +40,8 @@ class OKSDenoisingQueries(BaseModule):
             Defaults to (0.5, 1).
         negative (tuple[float], optional): Likewise. None leaves negative
             queries out. Defaults to (0.1, 0.5).
-        num_labels (int, optional): Number of learned embeddings of labels.
-            Defaults to ``num_classes``.
+        num_labels (int, optional): Number of learned embeddings of labels,
+            ``num_classes`` at least, which is the default.
 
     Raises:
         ValueError: If a band is not within 0 and 1.
@@ -49,6 +49,8 @@ class OKSDenoisingQueries(BaseModule):
 
     # Weights that depend on K: the axis, and entries per keypoint.
     per_keypoint = {r'pose_embedding\.weight': (0, 1)}
+    # Weights with a row per class, at least.
+    per_class = {r'label_embedding\.weight': 0}
 
     def __init__(self,
                  num_keypoints: int,
@@ -66,8 +68,8 @@ class OKSDenoisingQueries(BaseModule):
                     f'{type(self).__name__}: OKS from {low} to {high}: a '
                     'band must lie above 0 and end at 1 at most.')
         self.num_queries = num_queries
-        self.label_embedding = nn.Embedding(num_labels or num_classes,
-                                            embed_dims)
+        self.label_embedding = nn.Embedding(
+            max(num_labels or 0, num_classes), embed_dims)
         self.pose_embedding = nn.Embedding(num_keypoints, embed_dims)
 
     def init_weights(self) -> None:

@@ -80,7 +80,8 @@ def mirror(instances: InstanceData, meta: dict) -> InstanceData:
 
     Args:
         instances (InstanceData): keypoints in pixels of the input image,
-            (n, K, 2), keypoint_scores (n, K) and bbox_scores (n, ).
+            (n, K, 2), keypoint_scores (n, K), bbox_scores (n, ) and labels
+            (n, ).
         meta (dict): Of the image: ``img_shape``, ``flip_indices``, and
             ``input_size`` and ``input_scale`` (w, h).
 
@@ -96,7 +97,8 @@ def mirror(instances: InstanceData, meta: dict) -> InstanceData:
     return InstanceData(
         keypoints=keypoints,
         keypoint_scores=instances.keypoint_scores[:, order],
-        bbox_scores=instances.bbox_scores)
+        bbox_scores=instances.bbox_scores,
+        labels=instances.labels)
 
 
 def merge_instances(instances: InstanceData, others: InstanceData,
@@ -104,8 +106,9 @@ def merge_instances(instances: InstanceData, others: InstanceData,
                                                      int]) -> InstanceData:
     """Average the poses that two predictions of an image agree on.
 
-    Each instance has at most one partner: pairs are chosen to maximize the
-    sum of OKS times both scores over all pairs of an OKS of at least 0.5.
+    Each instance has at most one partner, of its class: pairs are chosen to
+    maximize the sum of OKS times both scores over all pairs of an OKS of at
+    least 0.5.
     The scores keep a confident pose from being paired with a duplicate of
     its partner. OKS is taken relative to the area of the first pose, see
     :func:`pose_areas`. Keypoints and scores of a pair are averaged. Instances
@@ -113,7 +116,7 @@ def merge_instances(instances: InstanceData, others: InstanceData,
 
     Args:
         instances (InstanceData): keypoints in pixels (n, K, 2),
-            keypoint_scores (n, K) and bbox_scores (n, ).
+            keypoint_scores (n, K), bbox_scores (n, ) and labels (n, ).
         others (InstanceData): The other prediction, in the same pixels.
         sigmas (Tensor): OKS sigmas, (K, ).
         img_shape (tuple[int]): Height and width of the image in pixels.
@@ -127,7 +130,8 @@ def merge_instances(instances: InstanceData, others: InstanceData,
         torch.ones_like(keypoints[:, None, :, 0]),
         pose_areas(keypoints, img_shape)[:, None], sigmas.cpu()).numpy()
     gain = oks * np.outer(instances.bbox_scores, others.bbox_scores)
-    gain = np.where(oks >= MIN_OKS, np.nan_to_num(gain), 0)
+    same = instances.labels[:, None] == others.labels
+    gain = np.where(same & (oks >= MIN_OKS), np.nan_to_num(gain), 0)
     rows, columns = linear_sum_assignment(gain, maximize=True)
     agree = gain[rows, columns] > 0
     rows, columns = rows[agree], columns[agree]

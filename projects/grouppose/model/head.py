@@ -51,7 +51,8 @@ class GroupPoseHead(BaseHead):
         num_queries (int): Number of instances N. Defaults to 100.
         num_classes (int): Number of class logits Q. Defaults to 2, as in
             official checkpoints, of which the codec's ``person_label``
-            stands for people.
+            stands for people; with ``classes`` in the codec's metainfo their
+            number.
         query_selection (dict): Config of the query selection; its sizes are
             filled in. Defaults to :class:`PoseQuerySelection`.
         training_queries (dict[str, dict]): Configs of query groups that
@@ -66,8 +67,8 @@ class GroupPoseHead(BaseHead):
 
     Raises:
         TypeError: If the config is of version 0.1.
-        ValueError: If there are no queries, the codec's person label is not a
-            class of the head, or widths or levels of the parts differ.
+        ValueError: If there are no queries, the codec has classes that the
+            head has not, or widths or levels of the parts differ.
     """
 
     def __init__(self,
@@ -98,11 +99,7 @@ class GroupPoseHead(BaseHead):
         self.num_queries = num_queries
         self.num_classes = num_classes
         self.codec = KEYPOINT_CODECS.build(data_decoder)
-        if self.codec.person_label >= num_classes:
-            raise ValueError(
-                f'GroupPoseHead: num_classes={num_classes}, but the codec '
-                f'gives people the label {self.codec.person_label}. Raise '
-                'num_classes or lower person_label of the codec.')
+        self._check_classes()
         self.register_buffer(
             'sigmas', torch.from_numpy(self.codec.sigmas), persistent=False)
         self._labels_checked = False
@@ -134,6 +131,21 @@ class GroupPoseHead(BaseHead):
         self.criterion = criterion and build_named(MODELS, criterion,
                                                    'model.head.criterion')
         self.init_weights()
+
+    def _check_classes(self) -> None:
+        """Refuse to have too few class logits."""
+        codec = self.codec
+        if codec.first_label + len(codec.classes) <= self.num_classes:
+            return
+        if len(codec.classes) > 1:
+            raise ValueError(
+                f'GroupPoseHead: num_classes={self.num_classes}, but the '
+                f'metainfo of the codec has {len(codec.classes)} `classes`. '
+                'Make num_classes of model.head their number.')
+        raise ValueError(
+            f'GroupPoseHead: num_classes={self.num_classes}, but the codec '
+            f'gives people the label {codec.first_label}. Raise num_classes '
+            'or lower person_label of the codec.')
 
     def _check_sizes(self) -> None:
         """Refuse parts that do not fit together."""
@@ -353,8 +365,9 @@ class GroupPoseHead(BaseHead):
 
         Returns:
             list[InstanceData]: One per image, with numpy arrays: keypoints
-            in pixels of the input image (n, K, 2), keypoint_scores (n, K) and
-            bbox_scores (n, ), best first.
+            in pixels of the input image (n, K, 2), keypoint_scores (n, K),
+            bbox_scores (n, ) and the labels of the codec's classes (n, ),
+            best first.
 
         Raises:
             NotImplementedError: If ``multiscale_test`` is on.
@@ -392,13 +405,14 @@ class GroupPoseHead(BaseHead):
                                              outputs['keypoints'],
                                              batch_data_samples):
             height, width = sample.metainfo['img_shape'][:2]
-            poses, keypoint_scores, scores = self.codec.decode(
+            poses, keypoint_scores, scores, labels = self.codec.decode(
                 logits, keypoints, (width, height))
             predictions.append(
                 InstanceData(
                     keypoints=poses,
                     keypoint_scores=keypoint_scores,
-                    bbox_scores=scores))
+                    bbox_scores=scores,
+                    labels=labels))
         return predictions
 
 

@@ -42,6 +42,8 @@ class PoseQuerySelection(BaseModule):
 
     # Weights that depend on K: the axis, and entries per keypoint.
     per_keypoint = {r'pose_embed\.layers\.3\.(?:weight|bias)': (0, 2)}
+    # Weights with a row per class.
+    per_class = {r'class_embed\.(?:weight|bias)': 0}
     # Half precision has too few numbers to rank thousands of tokens by.
     full_precision = ('', )
 

@@ -93,4 +93,5 @@ def check_labels(targets: PoseTargets, num_classes: int) -> None:
             f'The training targets give people the label {int(largest)}, but '
             f'the head has num_classes={num_classes}. Set person_label of '
             'the codec in the training pipeline to that of '
-            'model.head.data_decoder.')
+            'model.head.data_decoder, or num_classes to the number of '
+            '`classes` in the metainfo.')
