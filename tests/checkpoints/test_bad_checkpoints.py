@@ -238,6 +238,7 @@ def test_conversions(tools, files, tmp_path, monkeypatch, content, converted,
         dst=str(out),
         from_metainfo='configs/_base_/datasets/coco.py',
         to_metainfo='configs/_base_/datasets/crowdpose.py',
-        alias=[])
+        alias=[],
+        num_queries=None)
     answer(lambda: tool.convert(args), 'file.pth: .*' + changed)
     assert not out.exists()

@@ -112,7 +112,7 @@ DRAWN = 'configs/body_2d_keypoint/{0}pose/drawn/{0}pose_tiny-{1}_drawn-128.py'
 
 
 @pytest.mark.parametrize('config, changed', [
-    (DRAWN.format('detr', 'hgnetv2_1xb8-4e'), [CONTENT]),
+    (DRAWN.format('detr', 'hgnetv2_1xb8-6e'), [CONTENT]),
     (DRAWN.format('group', 'res18_1xb8-6e'), []),
 ])
 def test_number_of_queries(config, changed):

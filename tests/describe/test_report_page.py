@@ -11,8 +11,8 @@ from PIL import Image
 
 from projects.grouppose.describe import describe
 from projects.grouppose.describe.input_sizes import find_resize
+from projects.grouppose.describe.recipes import SIZES
 from projects.grouppose.describe.report_page import format_percent
-from projects.grouppose.describe.training_config import CONFIG_DIR
 from tests.helpers.exif import STORED
 
 NAMES = ['nose', 'left_eye', 'right_eye', 'tail']
@@ -250,25 +250,22 @@ def test_size_is_limited(page, tmp_path):
 
 
 @pytest.mark.parametrize('base, size, expected', [
-    (f'{CONFIG_DIR}/coco/grouppose_res50_8xb2-60e_coco-800x1333.py',
-     (640, 480), (1066, 800)),
-    (f'{CONFIG_DIR}/drawn/grouppose_tiny-res18_1xb8-6e_drawn-128.py',
-     (640, 480), (128, 96)),
-    ('configs/body_2d_keypoint/detrpose/coco/'
-     'detrpose_hgnetv2-s_4xb4-100e_coco-640.py', (640, 480), (640, 640)),
+    ('published', (640, 480), (1066, 800)),
+    ('small', (640, 480), (128, 96)),
+    ('medium', (640, 480), (640, 640)),
 ])
 def test_input_sizes(base, size, expected):
-    assert find_resize(base)(size) == expected
+    assert find_resize(SIZES[base].base)(size) == expected
 
 
 @pytest.mark.parametrize(
     'side, advice, below',
     [
         (130, 'small', '0%'),  # 130 * 128 / 400 = 42 pixels
-        (60, 'published', '100%'),  # 19 pixels, and 160
+        (60, 'medium', '100%'),  # 19 pixels, and 96
     ])
 def test_advised_size(page, side, advice, below):
-    text = page(make_content(side=side), small=True)
+    text = page(make_content(side=side), size='small')
     text = Reader(text).words
     assert f'--size {advice} is enough' in text
     table = text[text.index('--size median side'):]

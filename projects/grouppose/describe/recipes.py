@@ -4,10 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Tuple
 
-import numpy as np
-
-from .coco_file import KeypointFile
-
 CONFIG_DIR = 'configs/body_2d_keypoint'
 SMALL_DATA = 3000  # images; fewer are learned by heart if training goes on
 LEAST_QUERIES = 20  # with fewer, all may find the same object at first
@@ -36,10 +32,6 @@ class Recipe:
         num_queries (int): Queries of the base, that is the most people per
             image.
         max_per_img (int): What its codec keeps at most.
-        sides (tuple[int]): What the shorter and the longer side of an image
-            have at most in the network, in pixels.
-        keeps_ratio (bool): Whether images keep their aspect ratio, instead
-            of both sides being stretched to ``sides``.
         epochs (int): Epochs to train for at least.
         steps (int): Batches to train on at least.
         schedule (str): Lines of the config that fit the schedule to
@@ -54,8 +46,6 @@ class Recipe:
     batch_size: int
     num_queries: int
     max_per_img: int
-    sides: Tuple[int, int]
-    keeps_ratio: bool
     epochs: int
     steps: int
     schedule: str
@@ -82,22 +72,6 @@ class Recipe:
         fewer = min(self.num_queries, max(LEAST_QUERIES, 4 * crowd))
         return max(fewer, math.ceil(1.25 * crowd))
 
-    def typical_side(self, file: KeypointFile) -> float:
-        """Median of the square roots of the boxes' areas, in pixels of the
-        network's input.
-
-        Args:
-            file (KeypointFile): Objects in images of known sizes.
-        """
-        short, long = self.sides
-        sizes = file.sizes
-        scale = np.sqrt(short * long / sizes.prod(1))
-        if self.keeps_ratio:
-            scale = np.minimum(short / sizes.min(1), long / sizes.max(1))
-        sides = np.sqrt(file.boxes[:, 2:].clip(0).prod(1)) * scale
-        sides = sides[file.labeled.any(1) & np.isfinite(sides)]
-        return float(np.median(sides)) if len(sides) else math.nan
-
 
 SMALL = Recipe(
     base=f'{CONFIG_DIR}/grouppose/drawn/'
@@ -105,8 +79,6 @@ SMALL = Recipe(
     batch_size=8,
     num_queries=10,
     max_per_img=50,
-    sides=(128, 128),
-    keeps_ratio=True,
     epochs=1,
     steps=1000,  # a few minutes on a CPU
     schedule="""\
@@ -122,8 +94,6 @@ MEDIUM = Recipe(
     batch_size=8,
     num_queries=60,
     max_per_img=60,
-    sides=(640, 640),
-    keeps_ratio=False,
     epochs=100,
     steps=10000,
     schedule='',
@@ -144,8 +114,6 @@ PUBLISHED = Recipe(
     batch_size=2,
     num_queries=100,
     max_per_img=50,
-    sides=(800, 1333),
-    keeps_ratio=True,
     epochs=60,
     steps=30000,
     schedule="""\

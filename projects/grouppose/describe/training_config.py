@@ -11,6 +11,7 @@ import numpy as np
 
 from ..config_file import shipped
 from .coco_file import KeypointFile
+from .input_sizes import find_resize, measure_sides
 from .metainfo_file import DatasetInfo
 from .recipes import SMALL_DATA, Recipe
 
@@ -193,12 +194,18 @@ def _explain_sigmas(info: DatasetInfo) -> str:
 
 def _explain_size(file: KeypointFile, recipe: Recipe) -> str:
     """How large images and objects are for the network."""
-    height, width = recipe.sides
-    side = recipe.typical_side(file)
-    text = f'size: images are resized to {width} x {height} pixels'
-    text += ' at most' if recipe.keeps_ratio else ', whatever their shape'
-    text += (f'; the median of the {file.noun} is then {side:.0f} pixels '
-             'large (root of the area of the box).')
+    sizes = Counter(
+        (round(width), round(height))
+        for width, height in file.sizes[np.isfinite(file.sizes).all(1)])
+    sides = measure_sides(file, dict(base=recipe.base))['base']
+    if not len(sides):
+        return 'size: that of the base config'
+    size = sizes.most_common(1)[0][0]
+    width, height = find_resize(recipe.base)(size)
+    side = np.median(sides)
+    text = (f'size: images of {size[0]} x {size[1]} pixels become {width} x '
+            f'{height} for the network; the median of the {file.noun} is then '
+            f'{side:.0f} pixels long (the longer side of the box).')
     if side < SMALL_OBJECT:
         text += (' That is little to see keypoints on: take a larger --size, '
                  'or crop the images.')
