@@ -4,11 +4,10 @@ import json
 import numpy as np
 import pytest
 from mmengine.config import Config
-from mmpose.registry import DATASETS, METRICS, TRANSFORMS
+from mmpose.registry import DATASETS, METRICS
 from PIL import Image
 
 from projects.grouppose.describe import describe, training_config
-from projects.grouppose.describe.coco_file import KeypointFile
 from projects.grouppose.describe.recipes import MEDIUM, PUBLISHED, SIZES, SMALL
 from tests.helpers.bad_cases import image_entry, person
 from tests.helpers.runs import make_runner
