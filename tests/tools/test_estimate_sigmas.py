@@ -122,7 +122,7 @@ def test_known_sigmas_are_recovered(run, tmp_path, misses):
     assert table['left_eye'][0] == '0.025' and table['tip'][0] == '0.079'
     assert 'upper bounds' in output and 'add --write' in output
     assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == [
-        'config.py', 'metainfo.py', 'report.md'
+        'config.py', 'metainfo.py', 'report.html', 'report.md'
     ]
 
 
