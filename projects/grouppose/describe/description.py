@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from ..data.repairs import find_missing
 from .coco_file import KeypointFile
@@ -134,67 +134,47 @@ def describe(ann_file: Union[str, Path], folder: Union[str, Path],
     given = Options(**options)
     folder = Path(folder)
     name = folder.resolve().name
-    place = Path(given.images or Path(ann_file).parent)
-    train = KeypointFile.read(ann_file, given.category, place, given.one_class)
-    second = train
-    if given.redundant:
-        second = KeypointFile.read(given.redundant, given.category, None,
-                                   given.one_class)
-    stated = None
-    if given.metainfo is not None:
-        stated = read_description(given.metainfo)
-    info, findings = describe_keypoints(train, name,
-                                        estimate_sigmas(train, second), stated)
-    seen = _find_images(train, place, given.images)
-    findings += check_file(train, seen, skip_missing=given.skip_missing)
-    findings += check_people(train, info)
-    parts = [*given.notes, _introduce(train), _keypoint_table(train, info)]
-    parts.append(format_findings(findings))
-    sections = [Section(train, list(findings), place)]
-    # With the folder of its images; files that are written have no path yet.
-    files = dict(train=(train, place))
+    info, train = _describe_training(ann_file, name, given)
+    sections = dict(train=train)
     for split, ann, images in (('val', given.val_ann, given.val_images),
                                ('test', given.test_ann, given.test_images)):
-        if ann is None:
-            continue
-        images = images or given.images
-        place = Path(images or Path(ann).parent)
-        file = KeypointFile.read(ann, given.category, place, given.one_class)
-        more = check_match(train, file)
-        if not more:
-            seen = _find_images(file, place, images)
-            together = images is not None and images == given.images
-            more = [
-                *check_file(file, seen, False, given.skip_missing),
-                *check_people(file, info),
-                *check_overlap(train, file, together),
-                *check_videos(train, file)
-            ]
-        findings += more
-        sections.append(Section(file, more, place))
-        parts += [_introduce(file), format_findings(more)]
-        files[split] = (file, place)
-    remarks = []
-    if given.images is None and seen is None:
-        remarks.append('The images were not looked at, as there are none in '
-                       f'{place}, where training would look for them: give '
-                       'their folder by --images.')
-    ready = all(finding.level != 'error' for finding in findings)
+        if ann is not None:
+            sections[split] = _check_other(train.file, ann, images, info,
+                                           given)
+    parts = [*given.notes]
+    for split, section in sections.items():
+        parts.append(_introduce(section.file))
+        if split == 'train':
+            parts.append(_keypoint_table(section.file, info))
+        parts.append(format_findings(section.findings))
+    remarks = [
+        f'The images of {section.file.path} were not looked at, as there are '
+        f'none in {section.folder}, where training would look for them: give '
+        'their folder by --images.' for section in sections.values()
+        if not section.seen
+    ]
+    ready = all(finding.level != 'error' for section in sections.values()
+                for finding in section.findings)
+    # Those that are written have no path yet.
+    files = {
+        split: (section.file, section.folder)
+        for split, section in sections.items()
+    }
     written = given.category is not None
     if ready and 'val' not in files:
-        train_part, val_part, how = split_content(train, given.val_part,
+        train_part, val_part, how = split_content(train.file, given.val_part,
                                                   given.seed, given.group_by)
-        place = files['train'][1]
         files.update(
-            train=(train.part(train_part), place),
-            val=(train.part(val_part), place))
+            train=(train.file.part(train_part), train.folder),
+            val=(train.file.part(val_part), train.folder))
         written = True
         remarks.append(how)
     report = '\n\n'.join([f'# {name}', *parts, *remarks, PICTURES]) + '\n'
-    page = format_page(info, sections, [*given.notes, *remarks], given.size, {
-        size: recipe.base
-        for size, recipe in SIZES.items()
-    })
+    page = format_page(info, [*sections.values()], [*given.notes, *remarks],
+                       given.size, {
+                           size: recipe.base
+                           for size, recipe in SIZES.items()
+                       })
     if not ready:
         return Description(report, page, {})
 
@@ -211,6 +191,44 @@ def describe(ann_file: Union[str, Path], folder: Union[str, Path],
     texts['config.py'] = format_config(info, splits, folder, SIZES[given.size],
                                        given.epochs, given.skip_missing)
     return Description(report, page, texts)
+
+
+def _describe_training(ann_file: Union[str, Path], name: str,
+                       given: Options) -> Tuple[DatasetInfo, Section]:
+    """Describe the keypoints of the file to train on, and check it."""
+    place = Path(given.images or Path(ann_file).parent)
+    file = KeypointFile.read(ann_file, given.category, place, given.one_class)
+    second = file
+    if given.redundant:
+        second = KeypointFile.read(given.redundant, given.category, None,
+                                   given.one_class)
+    stated = None
+    if given.metainfo is not None:
+        stated = read_description(given.metainfo)
+    info, findings = describe_keypoints(file, name,
+                                        estimate_sigmas(file, second), stated)
+    images = _find_images(file, place, given.images)
+    findings += check_file(file, images, skip_missing=given.skip_missing)
+    findings += check_people(file, info)
+    return info, Section(file, findings, place, images is not None)
+
+
+def _check_other(train: KeypointFile, ann_file: str, images: Optional[str],
+                 info: DatasetInfo, given: Options) -> Section:
+    """Check a file to evaluate on."""
+    images = images or given.images
+    place = Path(images or Path(ann_file).parent)
+    file = KeypointFile.read(ann_file, given.category, place, given.one_class)
+    findings = check_match(train, file)
+    seen = _find_images(file, place, images)
+    if not findings:
+        together = images is not None and images == given.images
+        findings = [
+            *check_file(file, seen, False, given.skip_missing),
+            *check_people(file, info), *check_overlap(train, file, together),
+            *check_videos(train, file)
+        ]
+    return Section(file, findings, place, seen is not None)
 
 
 def _introduce(file: KeypointFile) -> str:

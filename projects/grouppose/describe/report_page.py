@@ -34,10 +34,12 @@ class Section:
         file (KeypointFile): The file.
         findings (list[Finding]): What looks wrong.
         folder (Path): Where its images are.
+        seen (bool): Whether these were looked at. Defaults to True.
     """
     file: KeypointFile
     findings: List[Finding]
     folder: Path
+    seen: bool = True
 
 
 def format_page(info: DatasetInfo, sections: Sequence[Section],
