@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import List, Optional
 
-from .formats import read_annotations
+from .formats import read_labels
 from .formats.read import find_format
 from .formats.source import Source
 
@@ -51,17 +51,16 @@ def to_coco(path: str,
         CocoFiles: What to train and evaluate on.
 
     Raises:
-        OSError: As :func:`read_annotations` does.
-        ImportError: As :func:`read_annotations` does.
-        ValueError: As :func:`read_annotations` does.
+        OSError: As :func:`read_labels` does.
+        ImportError: As :func:`read_labels` does.
+        ValueError: As :func:`read_labels` does.
     """
     source = Source(Path(path))
     if not source.path.exists() or source.head.lstrip()[:1] in (
             b'{', b'[') and find_format(source) in (None, 'COCO'):
         # The checks of COCO files tell what is wrong with it.
         return CocoFiles(path, images=images)
-    content, found, notes = read_annotations(path, images,
-                                             folder / 'images' / name)
+    content, found, notes = read_labels(path, images, folder / 'images' / name)
     parts = _divide(content, name)
     files = {}
     for part, selected in parts.items():

@@ -3,13 +3,13 @@ import json
 
 import pytest
 
-from projects.grouppose.describe.formats import read_annotations
+from projects.grouppose.describe.formats import read_labels
 from tests.helpers.labeling_tools import (expected_poses, read_poses,
                                           write_coco, write_images, write_json)
 
 
 def test_cvat_export(tmp_path):
-    converted = read_annotations(write_coco(tmp_path))
+    converted = read_labels(write_coco(tmp_path))
     assert read_poses(converted) == expected_poses(prefix='images/default/')
     assert converted.images == tmp_path
     assert converted.notes == ['Read as COCO.']
@@ -20,7 +20,7 @@ def test_cvat_export(tmp_path):
 def test_images_elsewhere(tmp_path):
     write_coco(tmp_path / 'job')
     write_images(tmp_path / 'photos')
-    converted = read_annotations(tmp_path / 'job', images=tmp_path / 'photos')
+    converted = read_labels(tmp_path / 'job', images=tmp_path / 'photos')
     assert read_poses(converted) == expected_poses()
     assert converted.images == tmp_path / 'photos'
 
@@ -36,7 +36,7 @@ def test_parts_of_roboflow(tmp_path):
                    content)
     write_json(tmp_path / 'data/instances.json',
                dict(images=[], annotations=[], categories=[]))
-    converted = read_annotations(tmp_path / 'data')
+    converted = read_labels(tmp_path / 'data')
     images = converted.content['images']
     assert [(image['id'], image['split'], image['file_name'])
             for image in images] == [(1, 'test', 'test/a b.png'),
@@ -61,11 +61,11 @@ def test_parts_that_differ(tmp_path):
             ValueError,
             match='val.json: other `categories` than '
             'person_keypoints_default.json. Give'):
-        read_annotations(tmp_path)
+        read_labels(tmp_path)
 
 
 def test_malformed(tmp_path):
     write_json(tmp_path / 'a.json',
                dict(images=[1], annotations=[], categories=[]))
     with pytest.raises(ValueError, match='a.json: not a COCO-format'):
-        read_annotations(tmp_path)
+        read_labels(tmp_path)

@@ -1,13 +1,13 @@
 """CVAT for images 1.1."""
 import pytest
 
-from projects.grouppose.describe.formats import read_annotations
+from projects.grouppose.describe.formats import read_labels
 from tests.helpers.labeling_tools import (NAMES, expected_poses, read_poses,
                                           write_cvat)
 
 
 def test_skeletons(tmp_path):
-    converted = read_annotations(write_cvat(tmp_path))
+    converted = read_labels(write_cvat(tmp_path))
     assert read_poses(converted) == expected_poses(prefix='images/')
     category, = converted.content['categories']
     assert category['keypoints'] == NAMES  # not in the order of the points
@@ -22,7 +22,7 @@ def test_without_drawing(tmp_path):
     path.write_text(
         text[:text.index('<svg>')] + text[text.index('</svg>') + 6:],
         encoding='utf-8')
-    converted = read_annotations(path, images=tmp_path / 'images')
+    converted = read_labels(path, images=tmp_path / 'images')
     assert read_poses(converted) == expected_poses()
     assert converted.content['categories'][0]['keypoints'] == NAMES[::-1]
 
@@ -40,7 +40,7 @@ def test_subsets_and_absent_skeletons(tmp_path):
         text[:start] + text[start:end].replace('outside="0"', 'outside="1"') +
         text[end:],
         encoding='utf-8')
-    converted = read_annotations(path)
+    converted = read_labels(path)
     assert [image['split']
             for image in converted.content['images']] == ['train', 'val']
     assert len(converted.content['annotations']) == 2
@@ -64,4 +64,4 @@ def test_malformed(tmp_path, old, new, message):
     assert old in text
     path.write_text(text.replace(old, new), encoding='utf-8')
     with pytest.raises(ValueError, match=f'annotations.xml: .*{message}'):
-        read_annotations(path)
+        read_labels(path)

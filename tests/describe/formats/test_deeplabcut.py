@@ -1,7 +1,7 @@
 """DeepLabCut's tables."""
 import pytest
 
-from projects.grouppose.describe.formats import read_annotations
+from projects.grouppose.describe.formats import read_labels
 from tests.helpers.labeling_tools import (SIZE, expected_poses, read_poses,
                                           write_deeplabcut)
 
@@ -11,7 +11,7 @@ PLACE = 'labeled-data/video 1'
 @pytest.mark.parametrize('columns', [1, 3])
 def test_project(tmp_path, columns):
     """It tells no hidden keypoints and has no boxes."""
-    converted = read_annotations(write_deeplabcut(tmp_path, columns))
+    converted = read_labels(write_deeplabcut(tmp_path, columns))
     assert read_poses(converted, False) == expected_poses(
         False, prefix=f'{PLACE}/')
     content = converted.content
@@ -26,12 +26,12 @@ def test_table_with_images_elsewhere(tmp_path):
     write_deeplabcut(tmp_path)
     images = (tmp_path / PLACE).rename(tmp_path / 'photos')
     table = (images / 'CollectedData_me.csv').rename(tmp_path / 'table')
-    converted = read_annotations(table, images=images)
+    converted = read_labels(table, images=images)
     assert read_poses(converted, False) == expected_poses(False)
     with pytest.raises(
             FileNotFoundError, match='table: 1 images are not in '
             '.*by --images'):
-        read_annotations(table, images=images / 'sub')
+        read_labels(table, images=images / 'sub')
 
 
 def test_other_tables_of_a_project(tmp_path):
@@ -46,15 +46,15 @@ def test_other_tables_of_a_project(tmp_path):
     ]
     (table.parent / 'machinelabels.csv').write_text('\n'.join(
         [*header, '0,1.5,2.5,0.9']))
-    converted = read_annotations(tmp_path)
+    converted = read_labels(tmp_path)
     assert len(converted.content['annotations']) == 3
     assert '1 tables of predictions' in ' '.join(converted.notes)
     with pytest.raises(ValueError, match='line 4: a table of the frames'):
-        read_annotations(table.parent / 'machinelabels.csv')
+        read_labels(table.parent / 'machinelabels.csv')
 
     (table.parent / 'CollectedData_you.csv').write_bytes(table.read_bytes())
     with pytest.raises(ValueError, match='a b.png is annotated twice. Remove'):
-        read_annotations(tmp_path)
+        read_labels(tmp_path)
 
 
 SINGLE = """scorer,me,me,me,me
@@ -81,7 +81,7 @@ def table(tmp_path):
 
 def test_single_animal(table):
     """Old versions write a path with the slash of their system."""
-    converted = read_annotations(table(SINGLE))
+    converted = read_labels(table(SINGLE))
     ann, = converted.content['annotations']
     assert ann['keypoints'] == [1.5, 2, 2, 0, 0, 0]
     image, = converted.content['images']
@@ -99,7 +99,7 @@ def test_single_animal(table):
 def test_malformed(table, old, new, message):
     assert old in SINGLE
     with pytest.raises(ValueError, match=f'CollectedData_me.csv: {message}'):
-        read_annotations(table(SINGLE.replace(old, new)))
+        read_labels(table(SINGLE.replace(old, new)))
 
 
 def test_hdf5_is_not_unpickled(tmp_path):
@@ -110,4 +110,4 @@ def test_hdf5_is_not_unpickled(tmp_path):
             ValueError,
             match='CollectedData_me.h5: an HDF5 .*'
             'pickled.* Give the .csv'):
-        read_annotations(path)
+        read_labels(path)

@@ -4,7 +4,7 @@ import copy
 import numpy as np
 import pytest
 
-from projects.grouppose.describe.formats import read_annotations
+from projects.grouppose.describe.formats import read_labels
 from projects.grouppose.describe.formats.label_studio import _upright
 from tests.helpers.labeling_tools import (FIRST, POSES, SECOND, expected_poses,
                                           label_studio_region,
@@ -28,7 +28,7 @@ def write(tmp_path):
 @pytest.mark.parametrize('link', ['parent', 'relation'])
 def test_objects_of_rectangles(tmp_path, link):
     """It tells no hidden keypoints."""
-    converted = read_annotations(write_label_studio(tmp_path, link))
+    converted = read_labels(write_label_studio(tmp_path, link))
     assert read_poses(converted, False) == expected_poses(False)
     content = converted.content
     assert [ann['bbox'] for ann in content['annotations']] == [[3, 2, 18, 12],
@@ -44,7 +44,7 @@ def test_relations_in_any_direction(write):
         for region in task['annotations'][0]['result']:
             if region['type'] == 'relation':
                 region.update(from_id=region['to_id'], to_id=region['from_id'])
-    assert read_poses(read_annotations(write(tasks)),
+    assert read_poses(read_labels(write(tasks)),
                       False) == expected_poses(False)
 
 
@@ -56,13 +56,13 @@ def test_links_count_more_than_places(write, link):
         for region in task['annotations'][0]['result']:
             if region['type'] == 'rectanglelabels':
                 region['value'].update(x=0, y=0, width=50, height=50)
-    assert read_poses(read_annotations(write(tasks)),
+    assert read_poses(read_labels(write(tasks)),
                       False) == expected_poses(False)
 
 
 def test_keypoints_inside_of_rectangles(write):
     """The only one that holds a keypoint is its object."""
-    converted = read_annotations(write(label_studio_tasks(link='')))
+    converted = read_labels(write(label_studio_tasks(link='')))
     assert read_poses(converted, False) == expected_poses(False)
 
 
@@ -76,7 +76,7 @@ def test_keypoints_alone(write):
     task['annotations'][0]['result'] = [
         region for region in result if region['type'] == 'keypointlabels'
     ]
-    content = read_annotations(write([task])).content
+    content = read_labels(write([task])).content
     ann, = content['annotations']
     assert 'bbox' not in ann
     assert ann['keypoints'] == [30, 20, 2, 24.5, 10, 2]
@@ -97,7 +97,7 @@ def test_min(write):
                     original_width=region['original_width'],
                     original_height=region['original_height']))
         tasks.append(task)
-    assert read_poses(read_annotations(write(tasks)),
+    assert read_poses(read_labels(write(tasks)),
                       False) == expected_poses(False)
 
 
@@ -114,7 +114,7 @@ def test_which_annotation_counts(write):
     undone = dict(
         copy.deepcopy(second), annotations=[dict(sound, was_cancelled=True)])
     second['annotations'][0]['result'] = []
-    converted = read_annotations(write([first, second, undone]))
+    converted = read_labels(write([first, second, undone]))
     expected = expected_poses(False)
     assert read_poses(converted, False) == {FIRST: expected[FIRST], SECOND: []}
     notes = ' '.join(converted.notes)
@@ -126,7 +126,7 @@ def test_predictions_of_unannotated_tasks(write):
     tasks = label_studio_tasks()
     for task in tasks:
         task['predictions'] = task.pop('annotations')
-    converted = read_annotations(write(tasks))
+    converted = read_labels(write(tasks))
     assert read_poses(converted, False) == expected_poses(False)
     assert 'the predictions are taken' in ' '.join(converted.notes)
 
@@ -136,7 +136,7 @@ def test_other_fields_of_a_task(write):
     tasks = label_studio_tasks()
     for task in tasks:
         task['data'] = dict(title='x', photo=task['data']['image'], note='y')
-    assert read_poses(read_annotations(write(tasks)),
+    assert read_poses(read_labels(write(tasks)),
                       False) == expected_poses(False)
 
 
@@ -190,11 +190,11 @@ def test_malformed(write, damage, message):
     tasks = label_studio_tasks()
     damage(tasks)
     with pytest.raises(ValueError, match=f'export.json: {message}'):
-        read_annotations(write(tasks))
+        read_labels(write(tasks))
 
 
 def test_no_image(write):
     tasks = label_studio_tasks()
     tasks[0]['data'] = dict(number=1)
     with pytest.raises(ValueError, match='task 1: `data` names no image'):
-        read_annotations(write(tasks))
+        read_labels(write(tasks))

@@ -3,14 +3,14 @@ import json
 
 import pytest
 
-from projects.grouppose.describe.formats import read_annotations
+from projects.grouppose.describe.formats import read_labels
 from tests.helpers.labeling_tools import (expected_poses, labelme_shape,
                                           read_poses, write_images,
                                           write_labelme)
 
 
 def test_folder(tmp_path):
-    converted = read_annotations(write_labelme(tmp_path))
+    converted = read_labels(write_labelme(tmp_path))
     assert read_poses(converted) == expected_poses()
     assert [ann['bbox']
             for ann in converted.content['annotations']] == [[3, 2, 18, 12],
@@ -28,7 +28,7 @@ def test_images_elsewhere(tmp_path):
         content = json.loads(path.read_text())
         content['imagePath'] = 'C:\\photos\\' + content['imagePath']
         path.write_text(json.dumps(content))
-    converted = read_annotations(tmp_path / 'json', tmp_path / 'photos')
+    converted = read_labels(tmp_path / 'json', tmp_path / 'photos')
     assert read_poses(converted) == expected_poses()
 
 
@@ -42,7 +42,7 @@ def one(tmp_path):
         content = json.loads(path.read_text())
         update(content)
         path.write_text(json.dumps(content))
-        return read_annotations(path)
+        return read_labels(path)
 
     return change
 

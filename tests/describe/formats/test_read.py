@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from projects.grouppose.describe.formats import read_annotations
+from projects.grouppose.describe.formats import read_labels
 from projects.grouppose.describe.formats.image_files import (ImageFiles,
                                                              name_parts)
 from projects.grouppose.describe.formats.read import find_format
@@ -47,7 +47,7 @@ def test_other_files_have_no_format(tmp_path, text):
             ValueError,
             match='file.json: no keypoint annotations '
             'of a known format found. Known are COCO, YOLO pose'):
-        read_annotations(tmp_path / 'file.json')
+        read_labels(tmp_path / 'file.json')
 
 
 def test_folder_of_several_formats(tmp_path):
@@ -56,15 +56,15 @@ def test_folder_of_several_formats(tmp_path):
     with pytest.raises(
             ValueError, match='several formats: COCO, YOLO pose. '
             'Give'):
-        read_annotations(tmp_path)
+        read_labels(tmp_path)
 
 
 def test_missing_files(tmp_path):
     with pytest.raises(FileNotFoundError, match='no such file or folder'):
-        read_annotations(tmp_path / 'none')
+        read_labels(tmp_path / 'none')
     write_yolo(tmp_path)
     with pytest.raises(FileNotFoundError, match='no such folder of images'):
-        read_annotations(tmp_path, images=tmp_path / 'none')
+        read_labels(tmp_path, images=tmp_path / 'none')
 
 
 def test_archive(tmp_path):
@@ -76,8 +76,8 @@ def test_archive(tmp_path):
             file.write(path, path.relative_to(folder))
         file.writestr('../../outside.txt', 'x')
     with pytest.raises(ValueError, match='job.bin: holds the images'):
-        read_annotations(archive)
-    converted = read_annotations(archive, extract_to=tmp_path / 'a/b')
+        read_labels(archive)
+    converted = read_labels(archive, extract_to=tmp_path / 'a/b')
     assert converted.images == tmp_path / 'a/b/job'
     assert read_poses(converted) == expected_poses(prefix='images/default/')
     assert not (tmp_path / 'outside.txt').exists()
@@ -87,7 +87,7 @@ def test_archive(tmp_path):
     with pytest.raises(
             ValueError, match='job.bin: cannot be unpacked .*. '
             'Export it again'):
-        read_annotations(archive, extract_to=tmp_path / 'c')
+        read_labels(archive, extract_to=tmp_path / 'c')
 
 
 @pytest.mark.parametrize('name, parts', [
@@ -149,7 +149,7 @@ def test_no_keypoints(tmp_path, writer):
                     ]
         path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match='without a single labeled keypoint'):
-        read_annotations(tmp_path)
+        read_labels(tmp_path)
 
 
 @pytest.fixture(scope='module')

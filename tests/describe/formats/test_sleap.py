@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from projects.grouppose.describe.formats import read_annotations
+from projects.grouppose.describe.formats import read_labels
 from projects.grouppose.describe.formats.read import find_format
 from projects.grouppose.describe.formats.source import Source
 from tests.helpers.labeling_tools import (NAMES, POSES, expected_poses,
@@ -49,7 +49,7 @@ def test_images(labels, tmp_path):
     labels.save(str(tmp_path / 'labels.slp'))
     (tmp_path / 'labels.slp').rename(path)
     assert find_format(Source(path)) == 'SLEAP'
-    converted = read_annotations(path)
+    converted = read_labels(path)
     assert read_poses(converted, False) == expected_poses(False)
     category, = converted.content['categories']
     assert category['skeleton'] == [[1, 3]]
@@ -64,8 +64,8 @@ def test_package(labels, tmp_path):
     for name in POSES:
         (tmp_path / name).unlink()
     with pytest.raises(ValueError, match='labels.pkg.slp: holds the images'):
-        read_annotations(path)
-    converted = read_annotations(path, extract_to=tmp_path / 'out')
+        read_labels(path)
+    converted = read_labels(path, extract_to=tmp_path / 'out')
     names = [image['file_name'] for image in converted.content['images']]
     assert names == [
         'labels.pkg_video0/000000.png', 'labels.pkg_video0/000001.png'
@@ -84,14 +84,14 @@ def test_missing_images(labels, tmp_path):
             FileNotFoundError,
             match='labels.slp: 1 images are '
             'not in .*by --images'):
-        read_annotations(tmp_path / 'labels.slp')
+        read_labels(tmp_path / 'labels.slp')
 
 
 def test_nobody_labeled(labels, tmp_path):
     labels.labeled_frames = labels.labeled_frames[2:]
     labels.save(str(tmp_path / 'labels.slp'))
     with pytest.raises(ValueError, match='labels.slp: no frame was labeled'):
-        read_annotations(tmp_path / 'labels.slp')
+        read_labels(tmp_path / 'labels.slp')
 
 
 def write_stub(path):
@@ -104,7 +104,7 @@ def write_stub(path):
 def test_damaged_file(tmp_path):
     pytest.importorskip('sleap_io')
     with pytest.raises(ValueError, match='a.slp: sleap-io cannot read it'):
-        read_annotations(write_stub(tmp_path / 'a.slp'))
+        read_labels(write_stub(tmp_path / 'a.slp'))
 
 
 def test_library_is_missing(tmp_path, monkeypatch):
@@ -113,4 +113,4 @@ def test_library_is_missing(tmp_path, monkeypatch):
             ImportError,
             match='a.slp: sleap-io.*not installed. '
             'Install it .pip install -r requirements/formats.txt'):
-        read_annotations(write_stub(tmp_path / 'a.slp'))
+        read_labels(write_stub(tmp_path / 'a.slp'))

@@ -8,7 +8,7 @@ from PIL import Image
 
 from projects.grouppose.describe.coco_file import KeypointFile
 from projects.grouppose.describe.dataset_info import describe_keypoints
-from projects.grouppose.describe.formats import read_annotations
+from projects.grouppose.describe.formats import read_labels
 from tests.helpers.labeling_tools import (BOXES, FIRST, expected_poses,
                                           read_poses, write_yolo)
 
@@ -23,7 +23,7 @@ def expected(hidden=True):
 
 @pytest.mark.parametrize('name', ['', 'data.yaml'])
 def test_ultralytics(tmp_path, name):
-    converted = read_annotations(write_yolo(tmp_path) / name)
+    converted = read_labels(write_yolo(tmp_path) / name)
     assert read_poses(converted) == expected()
     content = converted.content
     assert [image['split'] for image in content['images']] == ['train', 'val']
@@ -39,13 +39,13 @@ def test_ultralytics(tmp_path, name):
 
 def test_two_numbers(tmp_path):
     """What is missing lies at 0, 0; all others are visible."""
-    converted = read_annotations(write_yolo(tmp_path, dim=2))
+    converted = read_labels(write_yolo(tmp_path, dim=2))
     assert read_poses(converted) == expected(hidden=False)
 
 
 def test_flip_idx_pairs_names_without_sides(tmp_path):
     write_yolo(tmp_path, config='kpt_names: [a, b, c]\n')
-    content = read_annotations(tmp_path).content
+    content = read_labels(tmp_path).content
     info, findings = describe_keypoints(KeypointFile(content, 'x.json'), 'x')
     assert [point.swap for point in info.keypoints] == ['b', 'a', '']
     assert not [f for f in findings if 'left and right' in str(f)]
@@ -55,12 +55,12 @@ def test_flip_idx_that_says_nothing(tmp_path):
     """Roboflow writes that each keypoint is its own partner."""
     path = write_yolo(tmp_path) / 'data.yaml'
     path.write_text(path.read_text().replace('[1, 0, 2]', '[0, 1, 2]'))
-    content = read_annotations(tmp_path).content
+    content = read_labels(tmp_path).content
     assert 'flip_idx' not in content['categories'][0]
 
 
 def test_no_names(tmp_path):
-    converted = read_annotations(write_yolo(tmp_path, config=' '))
+    converted = read_labels(write_yolo(tmp_path, config=' '))
     assert converted.content['categories'][0]['keypoints'] == [
         'keypoint_0', 'keypoint_1', 'keypoint_2'
     ]
@@ -80,7 +80,7 @@ def test_roboflow(tmp_path):
         'train: ../train/images\nval: ../valid/images\ntest: ../test/images\n'
         'kpt_shape: [3, 3]\nflip_idx: [1, 0, 2]\nnc: 1\nnames: [\'plane\']\n'
         'kpt_names: [left_wing, right_wing, tip]\n')
-    converted = read_annotations(tmp_path)
+    converted = read_labels(tmp_path)
     assert read_poses(converted) == {
         name.replace('images/train', 'train/images').replace(
             'images/val', 'valid/images'):
@@ -97,7 +97,7 @@ def test_images_of_test(tmp_path, labeled):
     path.write_text(path.read_text() + 'test: images/test\n')
     for kind in ('images', 'labels')[:2 if labeled else 1]:
         shutil.copytree(tmp_path / kind / 'train', tmp_path / kind / 'test')
-    content, _, notes = read_annotations(tmp_path)
+    content, _, notes = read_labels(tmp_path)
     parts = [image['split'] for image in content['images']]
     assert parts == ['train', 'val', 'test'][:3 if labeled else 2]
     assert any('`test` have no labels' in note for note in notes) != labeled
@@ -110,14 +110,14 @@ def test_lists_of_cvat(tmp_path):
         'names:\n  0: plane\nkpt_names: [left_wing, right_wing, tip]\n')
     (tmp_path / 'train.txt').write_text(
         'images/train/a b.png\nimages/val/sub/ü.png\n', encoding='utf-8')
-    assert read_poses(read_annotations(tmp_path)) == expected()
+    assert read_poses(read_labels(tmp_path)) == expected()
 
 
 def test_same_images_for_both(tmp_path):
     """They are trained on only, and divided later."""
     path = write_yolo(tmp_path) / 'data.yaml'
     path.write_text(path.read_text().replace('images/val', 'images/train'))
-    content, _, notes = read_annotations(tmp_path)
+    content, _, notes = read_labels(tmp_path)
     assert [image['split'] for image in content['images']] == ['train']
     assert len(content['annotations']) == 2
     assert '1 images of `val` are in `train`, too' in notes[1]
@@ -130,8 +130,8 @@ def test_root_elsewhere(tmp_path):
             FileNotFoundError,
             match='data.yaml: `train`: no '
             'images/train in .*by --images'):
-        read_annotations(path)
-    converted = read_annotations(path, images=tmp_path / 'a')
+        read_labels(path)
+    converted = read_labels(path, images=tmp_path / 'a')
     assert read_poses(converted) == expected()
 
 
@@ -142,7 +142,7 @@ def test_background_and_classes(tmp_path):
     path = tmp_path / 'data.yaml'
     path.write_text(path.read_text().replace('0: plane', '0: plane\n  1: b'))
     Image.new('RGB', (8, 8)).save(tmp_path / 'images/train/none.png')
-    content = read_annotations(tmp_path).content
+    content = read_labels(tmp_path).content
     assert [c['name'] for c in content['categories']] == ['plane', 'b']
     assert [ann['category_id'] for ann in content['annotations']] == [2, 1, 1]
     used = {ann['image_id'] for ann in content['annotations']}
@@ -159,7 +159,7 @@ def test_turned_by_exif(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new('RGB', (40, 60)).save(path, exif=exif)
-    assert read_poses(read_annotations(tmp_path)) == expected()
+    assert read_poses(read_labels(tmp_path)) == expected()
 
 
 @pytest.mark.parametrize('old, new, message', [
@@ -180,7 +180,7 @@ def test_malformed_settings(tmp_path, old, new, message):
     assert old in text
     path.write_text(text.replace(old, new))
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        read_annotations(tmp_path)
+        read_labels(tmp_path)
 
 
 @pytest.mark.parametrize('line, message', [
@@ -196,4 +196,4 @@ def test_malformed_labels(tmp_path, line, message):
     label.write_text(f'\n{line}\n')
     with pytest.raises(
             ValueError, match=f'{Path(label).name}: line 2.*{message}'):
-        read_annotations(tmp_path)
+        read_labels(tmp_path)

@@ -20,9 +20,9 @@ FORMATS = {
 SUFFIXES = ('.csv', '.json', '.slp', '.xml', '.yaml', '.yml')
 
 
-def read_annotations(path: Union[str, Path],
-                     images: Union[None, str, Path] = None,
-                     extract_to: Union[None, str, Path] = None) -> Converted:
+def read_labels(path: Union[str, Path],
+                images: Union[None, str, Path] = None,
+                extract_to: Union[None, str, Path] = None) -> Converted:
     """Read keypoint annotations of any format that is known.
 
     The content decides about the format, not the name.
