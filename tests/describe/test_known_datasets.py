@@ -283,3 +283,14 @@ def test_what_default_sigmas_do_to_ap():
         'the sigma, 0.16, 0.95.' in text
     assert 'passes 7, 0 or 10' in text
     assert explain_default(['coco']) == ''
+
+
+def test_categories_stay_apart(tmp_path):
+    """A description says nothing about classes, which the file has."""
+    content = make_content(17)
+    content['categories'] = [dict(id=1, name='cat'), dict(id=2, name='dog')]
+    for ann in content['annotations'][::2]:
+        ann['category_id'] = 2
+    file = KeypointFile(content, 'ann.json')
+    info, _ = describe_keypoints(file, 'mine', given=read_description('coco'))
+    assert info.classes == {1: 'cat', 2: 'dog'}

@@ -11,6 +11,7 @@ from ..data.annotations import (CATEGORY_ID, check_annotations,
                                 explain_nothing, name_objects)
 from ..data.instances import reason_in_file
 from ..data.repairs import Repair, load_annotations
+from .names import are_partners
 
 
 class KeypointFile:
@@ -315,12 +316,7 @@ class KeypointFile:
         for entry in self.content['categories']:
             flip = entry.get('flip_idx')
             if entry.get('id') in self.used_categories and flip:
-                count = list(range(self.num_keypoints))
-                if not isinstance(flip, list) or not all(
-                        isinstance(i, int)
-                        for i in flip) or sorted(flip) != count or [
-                            flip[i] for i in flip
-                        ] != count:
+                if not are_partners(flip, self.num_keypoints):
                     raise ValueError(
                         f'{self.path}: `flip_idx` of the category '
                         f'{entry.get("name")!r} must name the mirror partner '

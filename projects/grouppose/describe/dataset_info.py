@@ -1,5 +1,6 @@
 """From a keypoint file or a given description to names, mirrored pairs,
 skeleton and sigmas."""
+from dataclasses import replace
 from typing import List, Optional, Tuple
 
 from .coco_file import KeypointFile
@@ -40,7 +41,7 @@ def describe_keypoints(
     if given is not None:
         findings = _check_given(file, given)
         info, more = describe_given(given, name, estimates)
-        return info, findings + more
+        return replace(info, classes=file.classes), findings + more
     names, findings = _find_names(file)
     known = find_known(names)
     partners, alone = pair_sides(names)

@@ -250,8 +250,9 @@ def _introduce(file: KeypointFile) -> str:
 def _find_images(file: KeypointFile, folder: Path,
                  given: Optional[str]) -> Optional[str]:
     """The folder of a file's images if it was given or has any of them."""
-    images = list(file.images.values())
-    if given is None and len(find_missing(images, str(folder))) == len(images):
+    if given is None and all(
+            find_missing([image], str(folder))
+            for image in file.images.values()):
         return None
     return str(folder)
 

@@ -2,7 +2,7 @@
 left and right."""
 import re
 from collections import Counter, defaultdict
-from typing import Dict, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 SIDES = dict(left='left', l='left', right='right', r='right')
 OPPOSITE = dict(left='right', right='left')
@@ -78,6 +78,17 @@ def pair_sides(names: List[str]) -> Tuple[Dict[int, int], List[int]]:
         else:
             alone += left + right
     return partners, sorted(alone)
+
+
+def are_partners(flip_idx: Any, count: int) -> bool:
+    """Whether a value names the mirror partner of each of so many keypoints by
+    its index, both ways; one in the middle is its own."""
+    numbers = list(range(count))
+    return isinstance(flip_idx, list) and all(
+        isinstance(i, int)
+        for i in flip_idx) and sorted(flip_idx) == numbers and [
+            flip_idx[i] for i in flip_idx
+        ] == numbers
 
 
 def find_unknown(names: List[str], alone: List[int]) -> List[int]:

@@ -29,7 +29,8 @@ metainfo = dict(from_file='{here}/metainfo.py')
 {size}
 {queries}
 model = dict(
-    head=dict({num_classes}{num_queries}data_decoder=dict(metainfo=metainfo{most})))
+    head=dict(
+        {num_classes}{num_queries}data_decoder=dict(metainfo=metainfo{most})))
 
 {start}{enough}
 max_epochs = {epochs}
@@ -139,8 +140,6 @@ def format_config(info: DatasetInfo,
             :meth:`Recipe.choose_epochs` says.
         skip_missing (bool): Leave out images without a file. Defaults to
             False.
-        num_classes (int): How many classes metainfo.py has. Defaults to 0:
-            all categories are taken for the same thing.
 
     Returns:
         str: Python text.

@@ -11,6 +11,7 @@ from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
+from ..names import are_partners
 from .content import ContentBuilder, Converted
 from .image_files import image_size, list_images
 from .source import Source
@@ -102,13 +103,9 @@ def _flip_idx(path: Path, config: dict, count: int) -> Optional[List[int]]:
     """Mirror partners, None if they are not stated. Exports that do not know
     them write that each keypoint is its own."""
     flip = config.get('flip_idx')
-    numbers = list(range(count))
-    if flip is None or flip == numbers:
+    if flip is None or flip == list(range(count)):
         return None
-    if not isinstance(flip, list) or not all(
-            isinstance(i, int) for i in flip) or sorted(flip) != numbers or [
-                flip[i] for i in flip
-            ] != numbers:
+    if not are_partners(flip, count):
         raise ValueError(
             f'{path}: `flip_idx` must name the mirror partner of each of the '
             f'{count} keypoints, both ways, got {flip}. Correct it, or take '
