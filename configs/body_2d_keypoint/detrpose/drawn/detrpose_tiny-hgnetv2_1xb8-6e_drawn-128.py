@@ -1,10 +1,9 @@
 _base_ = [
-    '../../../_base_/detrpose_hgnetv2-s.py', '../../../_base_/detrpose_coco.py'
+    '../../../_base_/detrpose_hgnetv2-s.py', '../../../_base_/drawn_people.py'
 ]
 
 # A small DETRPose that learns drawn people from scratch on a CPU, in about the
-# time of the quickstart's Group Pose. The data set is made by
-# tools/dataset_converters/draw_people.py.
+# time of the quickstart's Group Pose.
 
 # model: narrow, two levels, two decoder layers
 model = dict(
@@ -47,80 +46,31 @@ model = dict(
                 loss_cls=dict(loss_weight=4.0), loss_kpt=dict(
                     loss_weight=2.0)))))
 
-# runtime
-max_epochs = 6
-train_cfg = dict(max_epochs=max_epochs)
-randomness = dict(seed=0)
-
-# optimizer: convolutions without pretraining want larger steps than attention
+# optimizer
 optim_wrapper = dict(
-    optimizer=dict(lr=3e-4),
-    clip_grad=dict(max_norm=1.0),
-    paramwise_cfg=dict(
-        custom_keys={
-            'backbone': dict(lr_mult=8.0),
-            'neck': dict(lr_mult=8.0),
-            'neck.encoder': dict(lr_mult=1.0)
-        }))
+    paramwise_cfg=dict(custom_keys={'neck.encoder': dict(lr_mult=1.0)}))
 
-auto_scale_lr = dict(base_batch_size=8)
+# hooks of the published recipe: augmentations by epoch, for pipelines that have
+# them, and averaged weights, which are evaluated
+default_hooks = dict(
+    augmentation=dict(type='AugmentationScheduleHook'),
+    ema=dict(
+        type='UpdateEMAHook',
+        ema_type='ExpMomentumEMA',
+        momentum=0.0001,
+        gamma=2000,
+        update_buffers=True))
 
-# learning policy
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, begin=0, end=50, by_epoch=False),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min_ratio=0.001,
-        begin=0,
-        end=max_epochs,
-        T_max=max_epochs,
-        by_epoch=True,
-        convert_to_iter_based=True),
-]
+# batch norms of the neck see the images of all processes
+sync_bn = 'torch'
 
-# hooks
-default_hooks = dict(logger=dict(interval=100))
+# pipelines: images are stretched to a square
+train_pipeline = [*_base_.train_pipeline]
+train_pipeline[3] = dict(type='PoseFixedResize', size=128)
+val_pipeline = [*_base_.val_pipeline]
+val_pipeline[1] = train_pipeline[3]
 
-# pipelines: the quickstart draws images in this size
-train_pipeline = [
-    dict(type='LoadPoseImage'),
-    dict(type='PoseInstanceFilter'),
-    dict(type='PoseRandomFlip', prob=0.5),
-    dict(type='PoseFixedResize', size=128),
-    dict(type='GenerateTarget', encoder=dict(type='OKSKeypointCodec')),
-    dict(type='PackPoseInputs'),
-]
-val_pipeline = [
-    dict(type='LoadPoseImage'),
-    dict(type='PoseFixedResize', size=128),
-    _base_.val_pipeline[-1],
-]
-
-# data loaders: a process of its own would take a core from training
-data_root = 'data/drawn_people/'
-train_dataloader = dict(
-    batch_size=8,
-    num_workers=0,
-    persistent_workers=False,
-    dataset=dict(
-        pipeline=train_pipeline,
-        dataset=dict(
-            data_root=data_root,
-            ann_file='annotations/person_keypoints_train.json',
-            data_prefix=dict(img='train/'))))
-val_dataloader = dict(
-    batch_size=32,
-    num_workers=0,
-    persistent_workers=False,
-    dataset=dict(
-        pipeline=val_pipeline,
-        dataset=dict(
-            data_root=data_root,
-            ann_file='annotations/person_keypoints_val.json',
-            data_prefix=dict(img='val/'))))
+# data loaders
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
 test_dataloader = val_dataloader
-
-# evaluators
-val_evaluator = dict(ann_file=data_root +
-                     'annotations/person_keypoints_val.json')
-test_evaluator = val_evaluator

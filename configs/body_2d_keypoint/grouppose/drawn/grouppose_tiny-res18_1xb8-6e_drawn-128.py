@@ -1,7 +1,8 @@
-_base_ = '../coco/grouppose_res50_8xb2-60e_coco-800x1333.py'
+_base_ = [
+    '../../../_base_/grouppose_res50.py', '../../../_base_/drawn_people.py'
+]
 
-# A small Group Pose that learns drawn people from scratch on a CPU. The data
-# set is made by tools/dataset_converters/draw_people.py, see
+# A small Group Pose that learns drawn people from scratch on a CPU, see
 # tools/quickstart.sh.
 
 # model: narrow, two levels, one encoder and two decoder layers
@@ -20,6 +21,7 @@ model = dict(
     neck=dict(in_channels=[64, 128], out_channels=64, num_outs=2),
     head=dict(
         num_queries=10,  # at most 8 people are drawn
+        data_decoder=dict(type='OKSKeypointCodec', metainfo=_base_.metainfo),
         positional_encoding=dict(num_pos_feats=32),
         encoder=dict(
             num_layers=1,
@@ -35,77 +37,3 @@ model = dict(
             losses=dict(
                 loss_cls=dict(loss_weight=4.0), loss_kpt=dict(
                     loss_weight=2.0)))))
-
-# runtime
-max_epochs = 6
-train_cfg = dict(max_epochs=max_epochs)
-randomness = dict(seed=0)
-
-# optimizer: convolutions without pretraining want larger steps than attention
-optim_wrapper = dict(
-    optimizer=dict(lr=3e-4),
-    clip_grad=dict(max_norm=1.0),
-    paramwise_cfg=dict(
-        custom_keys=dict(backbone=dict(lr_mult=8.0), neck=dict(lr_mult=8.0))))
-
-auto_scale_lr = dict(base_batch_size=8)
-
-# learning policy
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, begin=0, end=50, by_epoch=False),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min_ratio=0.001,
-        begin=0,
-        end=max_epochs,
-        T_max=max_epochs,
-        by_epoch=True,
-        convert_to_iter_based=True),
-]
-
-# hooks
-default_hooks = dict(logger=dict(interval=100))
-
-# pipelines: the quickstart draws images in this size
-train_pipeline = [
-    dict(type='LoadPoseImage'),
-    dict(type='PoseInstanceFilter'),
-    dict(type='PoseRandomFlip', prob=0.5),
-    dict(type='PoseResize', short_side=128, max_size=128),
-    dict(type='GenerateTarget', encoder=dict(type='OKSKeypointCodec')),
-    dict(type='PackPoseInputs'),
-]
-val_pipeline = [
-    dict(type='LoadPoseImage'),
-    dict(type='PoseResize', short_side=128, max_size=128),
-    _base_.val_pipeline[-1],
-]
-
-# data loaders: a process of its own would take a core from training
-data_root = 'data/drawn_people/'
-train_dataloader = dict(
-    batch_size=8,
-    num_workers=0,
-    persistent_workers=False,
-    dataset=dict(
-        pipeline=train_pipeline,
-        dataset=dict(
-            data_root=data_root,
-            ann_file='annotations/person_keypoints_train.json',
-            data_prefix=dict(img='train/'))))
-val_dataloader = dict(
-    batch_size=32,
-    num_workers=0,
-    persistent_workers=False,
-    dataset=dict(
-        pipeline=val_pipeline,
-        dataset=dict(
-            data_root=data_root,
-            ann_file='annotations/person_keypoints_val.json',
-            data_prefix=dict(img='val/'))))
-test_dataloader = val_dataloader
-
-# evaluators
-val_evaluator = dict(ann_file=data_root +
-                     'annotations/person_keypoints_val.json')
-test_evaluator = val_evaluator
