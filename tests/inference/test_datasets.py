@@ -9,7 +9,7 @@ from mmengine.structures import InstanceData
 from PIL import Image
 
 from projects.grouppose.data.metainfo import load_metainfo
-from projects.grouppose.describe.formats import read_annotations
+from projects.grouppose.describe.formats import read_labels
 from projects.grouppose.inference import (DATASETS, DatasetFiles, ImageFile,
                                           Video, read_image)
 
@@ -61,7 +61,7 @@ def add(files, source, poses, index=0):
 
 def read(tmp_path):
     """Poses by the name of the file, in the order of the metainfo."""
-    content, folder, _ = read_annotations(tmp_path / 'out')
+    content, folder, _ = read_labels(tmp_path / 'out')
     category, = content['categories']
     assert category['name'] == 'plane'
     order = [
@@ -150,7 +150,7 @@ def test_yolo_settings(image, tmp_path):
     files = DatasetFiles('yolo', str(tmp_path / 'out'), load_metainfo(META))
     add(files, image('a.png'), FIRST)
     files.close()
-    content = read_annotations(tmp_path / 'out').content
+    content = read_labels(tmp_path / 'out').content
     assert content['categories'][0]['flip_idx'] == [0, 2, 1]
 
 
@@ -162,7 +162,7 @@ def test_classes(kind, image, tmp_path):
     source = image('a.png')
     files.add(source, 0, read_image(source.path), instances(FIRST, [1, 0]))
     files.close()
-    content = read_annotations(tmp_path / 'out').content
+    content = read_labels(tmp_path / 'out').content
     names = {entry['id']: entry['name'] for entry in content['categories']}
     assert sorted(names.values()) == ['kite', 'plane <x>']
     if kind == 'coco-dataset':

@@ -15,7 +15,7 @@ from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from PIL import Image
 from pycocotools.coco import COCO
 
-from projects.grouppose.describe.formats import read_annotations
+from projects.grouppose.describe.formats import read_labels
 from projects.grouppose.inference import (PoseDrawer, ResultFile, coco_results,
                                           find_sources, sources)
 from tests.helpers.tool_runs import TOOLS, kill_tool, start_tool
@@ -95,7 +95,7 @@ def test_data_set_for_labeling(run, tmp_path, kind):
     code, results = run('in', '--no-pictures', '--format', kind, '--category',
                         'person')
     assert code == 0
-    content, folder, _ = read_annotations('out/dataset')
+    content, folder, _ = read_labels('out/dataset')
     names = [Path(image['file_name']).name for image in content['images']]
     assert names == ['a.jpg', 'b_000000.jpg', 'b_000001.jpg']
     assert all(
