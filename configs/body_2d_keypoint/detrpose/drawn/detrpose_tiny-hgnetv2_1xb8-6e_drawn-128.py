@@ -50,8 +50,8 @@ model = dict(
 optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys={'neck.encoder': dict(lr_mult=1.0)}))
 
-# hooks of the published recipe: augmentations by epoch, for pipelines that have
-# them, and averaged weights, which are evaluated
+# hooks of the published recipe: augmentations by epoch, for pipelines that
+# have them, and averaged weights, which are evaluated
 default_hooks = dict(
     augmentation=dict(type='AugmentationScheduleHook'),
     ema=dict(
