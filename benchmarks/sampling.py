@@ -96,17 +96,20 @@ def measure(what: str, inputs: Inputs, args) -> Iterator[dict]:
     for backward in (False, True):
         reference = make_pass(
             load('sum_bags', 'cpu'), inputs, 'fp32', 'cpu', backward)()
+        facts = dict(what=what)
+        facts['pass'] = 'forward and backward' if backward else 'forward'
         rows: Dict[Tuple, dict] = {}
         runs = {}
         for library in libraries:
-            for precision in PRECISIONS:
-                row = dict(
-                    {'pass': 'forward and backward' if backward else 'forward'},
-                    what=what, library=library, precision=precision)
+            try:
+                sampling = load(library, args.device)
+            except (ImportError, RuntimeError) as error:
+                rows[library, None] = dict(
+                    facts, library=library, failed=shorten(error))
+                continue
+            for precision in PRECISIONS if sampling.takes_half else ['fp32']:
+                row = dict(facts, library=library, precision=precision)
                 try:
-                    sampling = load(library, args.device)
-                    if precision != 'fp32' and not sampling.takes_half:
-                        continue
                     run = make_pass(sampling, inputs, precision, args.device,
                                     backward)
                     row['error'] = relative_error(run(), reference)
@@ -138,8 +141,10 @@ def main(argv=None) -> None:
     size, side = tuple(args.size), args.real_time_size
     make = partial(make_attention_inputs, batch_size=args.batch_size)
     layers = {
-        'decoder': partial(make, size, queries=queries),
-        'encoder': partial(make, size),
+        'decoder':
+        partial(make, size, queries=queries),
+        'encoder':
+        partial(make, size),
         "DETRPose's decoder":
         partial(
             make, (side, side),

@@ -1,7 +1,6 @@
 """Tables of what was measured on a GPU, for the report of ``gpu_check.py`` and
 for docs/performance.md, from what its steps have written."""
-import statistics
-from typing import Callable, Dict, List
+from typing import Callable, List
 
 from .latencies import latencies
 from .results import Columns, markdown_table, milliseconds, spread
@@ -42,12 +41,16 @@ PRECISION: Columns = {
     'scores, median': number('scores', 2),
 }
 CURVES: Columns = {
-    'model': 'model',
-    'on': 'device',
-    'in': 'precision',
+    'model':
+    'model',
+    'on':
+    'device',
+    'in':
+    'precision',
     'loss of each step':
     lambda row: ', '.join(f'{loss:.4g}' for loss in row['losses']),
-    'largest difference to the CPU (%)': percent('difference'),
+    'largest difference to the CPU (%)':
+    percent('difference'),
 }
 THROUGHPUT: Columns = {
     'model': 'model',
@@ -57,7 +60,8 @@ THROUGHPUT: Columns = {
     'steps': 'steps',
     'images/s': number('images_per_second'),
     **{
-        f'{part} (ms per step)': lambda row, part=part: f'{1e3 * row["parts"][part]:.1f}'
+        f'{part} (ms per step)':
+        lambda row, part=part: f'{1e3 * row["parts"][part]:.1f}'
         for part in PARTS
     },
     'peak memory (MiB)': lambda row: f'{row["memory_mib"]:.0f}',
@@ -79,19 +83,23 @@ SPEED: Columns = {
     'peak memory (MiB)': lambda row: f'{row["memory_mib"]:.0f}',
 }
 TRAINING: Columns = {
-    'method': 'method',
-    'in': 'precision',
-    'batch': 'batch_size',
+    'method':
+    'method',
+    'in':
+    'precision',
+    'batch':
+    'batch_size',
     'forward, backward, optimizer (ms)':
     lambda row: ', '.join(
         spread(row['seconds'][part], 1e3) for part in PARTS[1:4]),
-    'peak memory (MiB)': lambda row: f'{row["memory_mib"]:.0f}',
+    'peak memory (MiB)':
+    lambda row: f'{row["memory_mib"]:.0f}',
 }
 
 # By heading: columns, the steps that measure them, and where these keep them.
 TABLES = {
-    'Inference': (SPEED, ('speed', 'speed with deformops', 'compiled'),
-                  'latency'),
+    'Inference':
+    (SPEED, ('speed', 'speed with deformops', 'compiled'), 'latency'),
     'Deformable attention': (SAMPLING, ('sampling', ), 'rows'),
     'Precision': (PRECISION, ('precision', ), 'rows'),
     'Loss curves': (CURVES, ('loss curves', ), 'rows'),
@@ -113,8 +121,9 @@ def rows_of(content: dict, heading: str) -> List[dict]:
         if table == 'latency' and rows:
             rows = latencies(measured)
         library = content['libraries'].get(name)
-        found += [dict(row, library=library) if library else row
-                  for row in rows]
+        found += [
+            dict(row, library=library) if library else row for row in rows
+        ]
     return found
 
 
@@ -124,8 +133,10 @@ def show_tables(content: dict, level: int = 2) -> str:
     for heading, (columns, *_) in TABLES.items():
         rows = rows_of(content, heading)
         if rows:
-            blocks += [f'{"#" * level} {heading}',
-                       markdown_table(columns, rows).strip()]
+            blocks += [
+                f'{"#" * level} {heading}',
+                markdown_table(columns, rows).strip()
+            ]
     return '\n\n'.join(blocks)
 
 
@@ -142,12 +153,3 @@ def describe(content: dict) -> str:
         text += ' A rehearsal without a GPU: these are no results.'
     return (f'{text} {len(done)} of {len(content["checks"])} steps were ok '
             f'({seconds:.0f} s).')
-
-
-def fastest(rows: List[dict], **wanted: str) -> Dict[str, float]:
-    """The median of the fastest row of some, in ms, empty without any."""
-    seconds = [
-        statistics.median(row['seconds']) for row in rows if 'seconds' in row
-        and all(row.get(name) == x for name, x in wanted.items())
-    ]
-    return dict(ms=1e3 * min(seconds)) if seconds else {}
