@@ -10,10 +10,13 @@ so that a kill loses nothing, and gpu_check.log with what all steps printed.
 and files, and no results.
 """
 import argparse
+import functools
+import importlib.util
 import itertools
 import json
 import os
 import re
+import signal
 import sys
 import tempfile
 import threading
@@ -83,15 +86,16 @@ def plan(rehearse: bool) -> List[Step]:
         tiny = ['--size', '64', '64']
         once = ['--repeats', '1', '--warmup', '0']
         models = others = TINY_MODELS[:1]
-        trained = TINY_MODELS
+        curve_models = TINY_MODELS
+        trained = TINY_MODELS[:1]
         sampling = [
             *once, *tiny, '--real-time-size', '64', '--instances', '2',
-            '--calls', '1'
+            '--keypoints', '1', '--calls', '1'
         ]
         goldens += ['-k', 'released_noise']
         precision, curves = tiny, [*tiny, '--steps', '2', '--batch-size', '1']
         speed = [*once, *tiny]
-        precisions = ['fp32', 'fp16']
+        precisions = ['fp16', 'fp32']
         training = [
             '--seconds', '0.1', '--warmup', '1', '--workers', '0', '--images',
             '4', '--image-size', '64', '--batch-size', '2', '--precision',
@@ -104,15 +108,17 @@ def plan(rehearse: bool) -> List[Step]:
     else:
         device = ['--device', 'cuda']
         models, others, trained = MODELS[:2], OTHERS, MODELS[:2]
+        curve_models = MODELS
         sampling, precision, curves, speed, training, resume = (
             [] for _ in range(6))
-        speed = ['--repeats', '10']
+        speed = ['--repeats', '5']
         precisions = ['fp32', 'bf16']
     compare = [
         '--random', '--no-parts', '--no-detector', '--people', '5',
         '--batch-sizes', '1', *speed, *device
     ]
     deformops = {VARIABLE: 'deformops'}
+    installed = importlib.util.find_spec('deformops') is not None
     return [
         Step('sampling', 'sampling.py', [*sampling, *device], 120),
         Step('goldens', 'pytest', [*goldens, *device], 100, True),
@@ -120,7 +126,7 @@ def plan(rehearse: bool) -> List[Step]:
         Step('precision', 'precision.py', [*models, *precision, *device], 90,
              True),
         Step('loss curves', 'loss_curves.py',
-             [*(trained if rehearse else MODELS), *curves, *device], 90, True),
+             [*curve_models, *curves, *device], 90, True),
         Step('resume', 'resume.py', [*resume, *device], 90, True),
         Step('speed', 'compare.py', [
             *dict.fromkeys([*models, *others]), '--precisions', *precisions,
@@ -135,10 +141,14 @@ def plan(rehearse: bool) -> List[Step]:
             ],
             60,
             environment=deformops),
-        Step('compiled', 'compare.py', [
-            *models, '--precisions', *precisions[1:], '--modes', 'compile',
-            '--no-training', *compare
-        ], 90),
+        Step(
+            'compiled',
+            'compare.py', [
+                *models, '--precisions', *precisions[1:], '--modes', 'compile',
+                '--no-training', *compare
+            ],
+            90,
+            environment=deformops if installed else {}),
     ]
 
 
@@ -161,23 +171,22 @@ class Check:
         self.patience = patience
         self.deadline = time.monotonic() + patience * seconds
         self.lock = threading.Lock()
-        self.running: list = []
+        self.stopped = threading.Event()
 
     def run(self, steps: Sequence[Step]) -> None:
         """Run all, those that go together side by side."""
-        try:
-            for together, group in itertools.groupby(
-                    steps, lambda step: step.together):
-                group = list(group)
-                count = min(len(group), TOGETHER) if together else 1
-                with ThreadPoolExecutor(count) as pool:
+        for together, group in itertools.groupby(steps, lambda x: x.together):
+            group = list(group)
+            count = min(len(group), TOGETHER) if together else 1
+            with ThreadPoolExecutor(count) as pool:
+                try:
                     list(
-                        pool.map(lambda step: self.run_step(step, count),
-                                 group))
-        except BaseException:
-            for process in self.running:
-                kill_program(process)
-            raise
+                        pool.map(
+                            functools.partial(self.run_step, beside=count),
+                            group))
+                except BaseException:  # also a signal
+                    self.stopped.set()
+                    raise
 
     def run_step(self, step: Step, beside: int = 1) -> None:
         """Run a step, of some that share the processor."""
@@ -185,6 +194,8 @@ class Check:
         with self.lock:
             self.results.add(row, table='checks')
         left = self.deadline - time.monotonic()
+        if self.stopped.is_set():
+            left = 0
         started = time.monotonic()
         if left <= 5:
             row.update(outcome='skipped', note='no time was left')
@@ -195,7 +206,9 @@ class Check:
             threads = max(1, (os.cpu_count() or 1) // beside)
             limit = min(self.patience * step.limit, left)
             code = self.wait(step, folder, log, threads, limit)
-            row.update(outcome=describe_outcome(code), note=last_line(log))
+            row['outcome'] = describe_outcome(code)
+            if code != 0 or step.program == 'pytest':
+                row['note'] = last_line(log).replace('|', '/')
             if code is None:
                 row['note'] = f'after {limit:.0f} s; ' + row['note']
             self.collect(step, folder)
@@ -217,15 +230,14 @@ class Check:
         end = time.monotonic() + limit
         process = start_program(
             step.command(folder), log, threads, **step.environment)
-        self.running.append(process)
         try:
-            while process.poll() is None and time.monotonic() < end:
+            while (process.poll() is None and time.monotonic() < end
+                   and not self.stopped.is_set()):
                 time.sleep(0.2)
                 self.collect(step, folder)
             return process.poll()
         finally:
             kill_program(process)
-            self.running.remove(process)
 
     def collect(self, step: Step, folder: Path) -> None:
         """Take over what a step has written, if it is new."""
@@ -308,4 +320,6 @@ def main(argv=None) -> None:
 
 
 if __name__ == '__main__':
+    # Else its end would leave the steps running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit('gpu_check.py: stopped'))
     main()

@@ -69,11 +69,12 @@ def main(argv=None) -> None:
         f'{args.steps} steps with a batch of {args.batch_size} random images '
         f'of {args.size[0]} x {args.size[1]} pixels with 5 people, the same '
         'each time, at the learning rate of the config, without TF32.', CURVES)
+    runs = dict.fromkeys([('cpu', 'fp32'),
+                          *((args.device, x) for x in PRECISIONS)])
     for text in args.methods:
         method = find_method(text, tuple(args.size))
         expected = None
-        for device, precision in [('cpu', 'fp32'),
-                                  *((args.device, x) for x in PRECISIONS)]:
+        for device, precision in runs:
             row = dict(model=method.name, device=device, precision=precision)
             load = Load(precision, batch_size=args.batch_size)
             try:

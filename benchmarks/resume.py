@@ -7,6 +7,7 @@ kills it with SIGKILL some iterations after a checkpoint, and resumes. The
 iterations between checkpoint and kill are done twice: the losses of both times
 are compared. DIR gets resume.md and resume.json, and the run.
 """
+import argparse
 import json
 import time
 from pathlib import Path
@@ -24,7 +25,7 @@ CONFIG = ('configs/body_2d_keypoint/grouppose/drawn/'
           'grouppose_tiny-res18_1xb8-6e_drawn-128.py')
 
 
-def make_config(args, data: Path) -> Config:
+def make_config(args: argparse.Namespace, data: Path) -> Config:
     """A line in the log for every iteration, with its own loss."""
     config = Config.fromfile(ROOT / CONFIG)
     config.train_dataloader.dataset.dataset.data_root = f'{data.resolve()}/'
@@ -59,7 +60,7 @@ def train(folder: Path, device: str, *arguments):
                          device=device)
 
 
-def kill_after_checkpoint(args, folder: Path) -> None:
+def kill_after_checkpoint(args: argparse.Namespace, folder: Path) -> None:
     """Train until some iterations after the first checkpoint.
 
     Raises:
@@ -81,7 +82,7 @@ def kill_after_checkpoint(args, folder: Path) -> None:
         kill_program(process)
 
 
-def resume(args, folder: Path) -> dict:
+def resume(args: argparse.Namespace, folder: Path) -> dict:
     """Kill, resume and compare.
 
     Raises:

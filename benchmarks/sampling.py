@@ -47,7 +47,7 @@ def load(library: str, device: str) -> gpu.Sampling:
 def make_pass(sampling: gpu.Sampling, inputs: Inputs, precision: str,
               device: str, backward: bool) -> Callable[[], List[Tensor]]:
     """A pass with inputs on the device, values and weights in a precision."""
-    value, shapes, locations, weights = [x.to(device) for x in inputs]
+    value, shapes, locations, weights = [x.detach().to(device) for x in inputs]
     dtype = PRECISIONS[precision] or torch.float32
     value, weights = value.to(dtype), weights.to(dtype)
     areas = shapes.prod(1)

@@ -164,8 +164,8 @@ def main(argv=None) -> None:
     results = Results(
         args.out / 'throughput', 'Training on drawn people',
         f'{args.images} drawn images of {args.image_size} pixels, '
-        f'{args.device}, {args.seconds:g} s after {args.warmup} steps. Data is '
-        'the wait for the next batch.', THROUGHPUT)
+        f'{args.device}, {args.seconds:g} s after {args.warmup} steps. Data '
+        'is the wait for the next batch.', THROUGHPUT)
     for name in args.configs:
         row = dict(
             model=Path(name).stem,
