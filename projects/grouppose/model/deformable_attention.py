@@ -98,7 +98,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
                                   level_start_index, locations,
                                   weights.to(value.dtype), self.im2col_step)
         with project():
-            return self.output_proj(sampled.to(dtype)).to(dtype)
+            return self.output_proj(sampled).to(dtype)
 
     def _place(self, query: Tensor, reference_points: Tensor,
                spatial_shapes: Tensor) -> Tuple[Tensor, Tensor]:
