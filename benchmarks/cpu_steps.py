@@ -26,47 +26,20 @@ from torch import Tensor, nn
 from benchmarks.lib.method import find_method
 from benchmarks.lib.mmcv_path import mmcv_sampling
 from benchmarks.lib.results import Results
+from benchmarks.lib.sampling_inputs import (STRIDES, Inputs,
+                                            make_attention_inputs)
 from benchmarks.lib.variants import (COLUMNS, MEMORY, measure_variants,
                                      time_variants)
 from projects.grouppose.inference import speed
 from projects.grouppose.model.sampling.cpu import sum_bags
 
 SAMPLINGS = {'mmcv': multi_scale_deformable_attn_pytorch, 'bags': sum_bags}
-STRIDES = (8, 16, 32, 64)
 STEPS: Dict[str, Callable[[nn.Module], None]] = {
     'bags in place of mmcv': lambda model: None,
     '+ batch norms folded': speed.fold_batch_norms,
     '+ channels last': speed.put_channels_last,
     '+ oneDNN for linear layers': speed.use_onednn,
 }
-Inputs = Tuple[Tensor, ...]
-
-
-def make_attention_inputs(size: Tuple[int, int],
-                          heads: int = 8,
-                          width: int = 32,
-                          points: int = 4) -> Inputs:
-    """value, spatial_shapes, locations and weights of an encoder layer, for
-    an image of a size (W, H).
-
-    Every token looks a few tokens around itself on all maps, as the layers
-    of an encoder do from their initialization on.
-    """
-    torch.manual_seed(0)
-    shapes = torch.tensor([[-(-side // stride) for side in reversed(size)]
-                           for stride in STRIDES])
-    centers = torch.cat([
-        torch.stack(
-            torch.meshgrid(
-                (torch.arange(w) + 0.5) / w, (torch.arange(h) + 0.5) / h,
-                indexing='xy'), -1).view(-1, 2) for h, w in shapes.tolist()
-    ])
-    samples = (1, len(centers), heads, len(STRIDES), points)
-    offsets = 3 * torch.randn(*samples, 2) / shapes.flip(-1)[:, None]
-    locations = centers[None, :, None, None, None] + offsets
-    weights = torch.rand(*samples).flatten(3).softmax(-1).view(samples)
-    value = torch.randn(1, len(centers), heads, width)
-    return value, shapes, locations, weights
 
 
 @torch.no_grad()

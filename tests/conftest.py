@@ -11,6 +11,26 @@ import projects.grouppose  # noqa: F401  (registers the modules)
 from tests.helpers.tool_runs import TOOLS, write_drawn_config
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        '--device',
+        default='cpu',
+        help='where golden numbers are computed (cpu)')
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker('gpu') and not torch.cuda.is_available():
+        pytest.skip('needs a GPU')
+
+
+@pytest.fixture(scope='session')
+def device(request):
+    """Where golden numbers are computed, in full precision there."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    return request.config.getoption('--device')
+
+
 @pytest.fixture(scope='session', autouse=True)
 def first_scope():
     """Fixtures that are made before a test need the scope, too."""

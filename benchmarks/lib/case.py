@@ -116,7 +116,11 @@ class InferenceCase:
 
 class TrainingCase:
     """A method that takes optimizer steps with the same random batch. A
-    top-down method gets as many images of one person."""
+    top-down method gets as many images of one person.
+
+    Attributes:
+        loss (Tensor): The sum of all losses of the last step.
+    """
 
     def __init__(self, method: Method, load: Load, device: str = 'cpu'):
         images, people = load.batch_size, load.people
@@ -137,6 +141,7 @@ class TrainingCase:
         watch = Stopwatch(clock)
         with watch.part('forward'), self.optimizer.optim_context(self.model):
             loss = self.compute_loss()
+        self.loss = loss.detach()
         with watch.part('backward'):
             self.optimizer.backward(loss)
         with watch.part('optimizer'):

@@ -1,6 +1,7 @@
-"""Running tools/train.py and tools/test.py as processes of their own."""
+"""Running programs as processes of their own."""
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,33 +13,63 @@ from mmengine.config import Config
 from .machine import ROOT
 
 
+def start_program(command: Sequence,
+                  log: Path,
+                  threads: Optional[int] = None,
+                  device: Optional[str] = None,
+                  **variables: str) -> subprocess.Popen:
+    """Start Python with some arguments in the root of the repository, in a
+    process group of its own, with its output added to a log, and as many
+    threads as this process by default. The device 'cpu' hides the GPU from
+    it."""
+    threads = threads or torch.get_num_threads()
+    environment = dict(
+        os.environ, OMP_NUM_THREADS=str(threads), PYTHONUNBUFFERED='1')
+    environment.update(variables)
+    if device == 'cpu':
+        environment['CUDA_VISIBLE_DEVICES'] = ''
+    given = [str(x.resolve() if isinstance(x, Path) else x) for x in command]
+    with log.open('a') as file:
+        return subprocess.Popen([sys.executable, '-W', 'ignore', *given],
+                                cwd=ROOT,
+                                env=environment,
+                                stdout=file,
+                                stderr=subprocess.STDOUT,
+                                start_new_session=True)
+
+
+def kill_program(process: subprocess.Popen) -> None:
+    """Kill what :func:`start_program` started and all its children."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def last_line(log: Path) -> str:
+    """Of what a program wrote, in short."""
+    lines = log.read_text(errors='replace').strip().splitlines()
+    return lines[-1][:120] if lines else ''
+
+
 def run_tool(tool: str,
              arguments: Sequence,
              log: Path,
              threads: Optional[int] = None,
              device: Optional[str] = None) -> None:
-    """Run a program of ``tools/`` in the root of the repository, with its
-    output added to a log, and as many threads as this process by default. The
-    device 'cpu' hides the GPU from it.
+    """Run a program of ``tools/`` as :func:`start_program` starts it.
 
     Raises:
         RuntimeError: If it fails, with the last line and the path of the log.
     """
-    threads = threads or torch.get_num_threads()
-    environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
-    if device == 'cpu':
-        environment['CUDA_VISIBLE_DEVICES'] = ''
-    given = [str(x.resolve() if isinstance(x, Path) else x) for x in arguments]
-    with log.open('a') as file:
-        process = subprocess.run(
-            [sys.executable, '-W', 'ignore', ROOT / 'tools' / tool, *given],
-            cwd=ROOT,
-            env=environment,
-            stdout=file,
-            stderr=subprocess.STDOUT)
-    if process.returncode:
-        *_, last = log.read_text().strip().splitlines() or ['killed']
-        raise RuntimeError(f'{tool} failed: {last[:120]} (see {log})')
+    process = start_program([ROOT / 'tools' / tool, *arguments], log, threads,
+                            device)
+    try:
+        code = process.wait()
+    finally:
+        kill_program(process)
+    if code:
+        raise RuntimeError(
+            f'{tool} failed: {last_line(log) or "killed"} (see {log})')
 
 
 def run_test(config: Config,

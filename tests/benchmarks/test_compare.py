@@ -29,17 +29,22 @@ FOLDER = Path(__file__).parent
 ANNOTATIONS = 'annotations/person_keypoints_val.json'
 
 
+def ended(code):
+    """A process that has an exit code."""
+    return SimpleNamespace(wait=lambda: code, poll=lambda: code)
+
+
 @pytest.fixture
 def no_processes(monkeypatch, same_process):
     """They take seconds to start."""
 
     def run(command, **options):
         load_tool('test').main(command[4:])
-        return SimpleNamespace(returncode=0)
+        return ended(0)
 
     monkeypatch.syspath_prepend(TOOLS)
     monkeypatch.setattr(tools, 'subprocess',
-                        SimpleNamespace(run=run, STDOUT=None))
+                        SimpleNamespace(Popen=run, STDOUT=None))
 
 
 def read(folder):
@@ -313,9 +318,9 @@ def test_a_tool_that_fails(tmp_path, monkeypatch):
         assert command[-5:-4] == [str(tmp_path / 'a.pth')]
         assert env['CUDA_VISIBLE_DEVICES'] == ''
         stdout.write('one\ntwo\n')
-        return SimpleNamespace(returncode=1)
+        return ended(1)
 
-    monkeypatch.setattr(tools.subprocess, 'run', run)
+    monkeypatch.setattr(tools.subprocess, 'Popen', run)
     with pytest.raises(RuntimeError, match='test.py failed: two .*test.log'):
         tools.run_test(Config(), tmp_path / 'a.pth', tmp_path / 'new', 'cpu')
     assert (tmp_path / 'new/test.log').read_text() == 'one\ntwo\n'

@@ -224,7 +224,7 @@ def test_network_can_be_captured(monkeypatch):
     assert outputs['last']['keypoints'].shape == (2, 12, 5, 2)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.gpu
 @pytest.mark.parametrize('precision', ['fp32', 'fp16', 'bf16'])
 def test_captured_network(precision, drawn_config):
     """Replayed for other images than it was captured with."""

@@ -14,8 +14,6 @@ from tests.helpers.models import build_small_model, compute_losses, make_batch
 from tests.helpers.tool_runs import load_tool
 
 SIZES = [(64, 96), (96, 64)]
-needs_gpu = pytest.mark.skipif(
-    not torch.cuda.is_available(), reason='needs a GPU')
 
 
 def in_bfloat16():
@@ -88,8 +86,8 @@ def test_criterion_runs_without_autocast():
 
 @pytest.mark.parametrize('device, dtype', [
     ('cpu', torch.bfloat16),
-    pytest.param('cuda', torch.float16, marks=needs_gpu),
-    pytest.param('cuda', torch.bfloat16, marks=needs_gpu),
+    pytest.param('cuda', torch.float16, marks=pytest.mark.gpu),
+    pytest.param('cuda', torch.bfloat16, marks=pytest.mark.gpu),
 ])
 def test_losses_and_gradients_agree(device, dtype):
     """Losses within 2 %, the direction of the gradient within 20 degrees."""

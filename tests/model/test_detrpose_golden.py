@@ -1,7 +1,7 @@
 """DETRPose computes what its official program computes.
 
 The golden numbers come from the official program with stand-in weights, on a
-CPU in float32.
+CPU in float32. ``--device cuda`` computes on a GPU.
 """
 import json
 
@@ -33,7 +33,7 @@ SETS = {
 }
 
 
-def load(name: str):
+def load(name: str, device: str):
     """Golden numbers, and the model with the weights they are for."""
     golden = dict(np.load(golden_file(f'{name}.npz')))
     size, num_keypoints = name.removesuffix('_train').split('_k')
@@ -41,7 +41,7 @@ def load(name: str):
         detrpose_state_dict(size, int(num_keypoints), str(golden['salt'])))
     model = MODELS.build(model_config(size, int(num_keypoints)))
     model.load_state_dict(weights)
-    return golden, model
+    return golden, model.to(device)
 
 
 def make_sample(size, original=None) -> PoseDataSample:
@@ -64,8 +64,8 @@ def read_images(golden: dict, count: int) -> list:
 
 
 @pytest.mark.parametrize('name', ['n_k17', 'l_k17', 's_k14'])
-def test_inference(name):
-    golden, model = load(name)
+def test_inference(name, device):
+    golden, model = load(name, device)
     data = dict(
         inputs=read_images(golden, 2),
         data_samples=[
@@ -85,19 +85,22 @@ def test_inference(name):
     assert outputs.keys() == names.keys()
     for ours, official in names.items():
         np.testing.assert_allclose(
-            outputs[ours]['keypoints'].flatten(2),
+            outputs[ours]['keypoints'].flatten(2).cpu(),
             golden[f'{official}_keypoints'],
             rtol=0,
             atol=1e-4)
         np.testing.assert_allclose(
-            outputs[ours]['logits'],
+            outputs[ours]['logits'].cpu(),
             golden[f'{official}_logits'],
             rtol=0,
             # Computed in float64, they are off by 1.2e-4 (L): the golden
             # numbers are rounded.
             atol=3e-4)
     np.testing.assert_allclose(
-        last['corners'][:, :4], golden['corners_last_4'], rtol=0, atol=1e-3)
+        last['corners'][:, :4].cpu(),
+        golden['corners_last_4'],
+        rtol=0,
+        atol=1e-3)
     torch.testing.assert_close(last['keypoints'], outputs['last']['keypoints'])
     for i, sample in enumerate(samples):
         people = golden[f'result{i}_labels'] == 1
@@ -129,7 +132,8 @@ class GoldenQueries(torch.nn.Module):
         self.golden = golden
 
     def forward(self, queries, memory, targets):
-        labels = torch.from_numpy(self.golden['dn_labels'])
+        device = self.part.pose_embedding.weight.device
+        labels = torch.from_numpy(self.golden['dn_labels']).to(device)
         content = torch.cat([
             self.part.label_embedding(labels.clamp(min=0))[:, :, None],
             self.part.pose_embedding.weight.expand(*labels.shape, -1, -1)
@@ -139,11 +143,12 @@ class GoldenQueries(torch.nn.Module):
         shape = (len(labels), count // (2 * people), 2, people)
         return QueryGroup(
             content,
-            torch.from_numpy(self.golden['dn_refs']),
+            torch.from_numpy(self.golden['dn_refs']).to(device),
             sees=(MAIN, ),
-            mask=torch.from_numpy(self.golden['attn_mask'][:count, :count]),
+            mask=torch.from_numpy(
+                self.golden['attn_mask'][:count, :count]).to(device),
             matches=self.part.match(targets.counts, shape,
-                                    torch.zeros(labels.shape).bool()))
+                                    torch.zeros_like(labels).bool()))
 
 
 def golden_targets(golden: dict, i: int) -> InstanceData:
@@ -159,9 +164,9 @@ def golden_targets(golden: dict, i: int) -> InstanceData:
 
 
 @pytest.fixture(scope='module')
-def step():
+def step(device):
     """One training step of N on the golden batch."""
-    golden, model = load('n_k17_train')
+    golden, model = load('n_k17_train', device)
     samples = [make_sample((256, 256)) for _ in range(3)]
     for i, sample in enumerate(samples):
         sample.gt_instance_labels = golden_targets(golden, i)
@@ -197,12 +202,12 @@ def test_training_outputs(step):
     assert outputs.keys() == names.keys()
     for ours, official in names.items():
         np.testing.assert_allclose(
-            outputs[ours]['keypoints'].detach().flatten(2),
+            outputs[ours]['keypoints'].detach().flatten(2).cpu(),
             golden[f'{official}_keypoints'],
             rtol=0,
             atol=1e-4)
         np.testing.assert_allclose(
-            outputs[ours]['logits'].detach(),
+            outputs[ours]['logits'].detach().cpu(),
             golden[f'{official}_logits'],
             rtol=0,
             atol=1e-4)

@@ -1,7 +1,7 @@
 """The model computes what the official program computes.
 
 The golden numbers come from the official program with the stand-in weights of
-``stand_in.py``, on a CPU in float32.
+``stand_in.py``, on a CPU in float32. ``--device cuda`` computes on a GPU.
 """
 import json
 import os.path as osp
@@ -36,11 +36,11 @@ def golden_training() -> dict:
 
 
 @pytest.fixture(scope='module')
-def computed(golden) -> dict:
+def computed(golden, device) -> dict:
     """One training step of the full model on the golden batch."""
     model = MODELS.build(Config.fromfile(R50_CONFIG).model)
     model.load_state_dict(from_official(official_state_dict()))
-    model.train()
+    model.to(device).train()
     codec = OKSKeypointCodec(sigmas=model.head.codec.sigmas)
     images, samples = [], []
     for i in range(2):
@@ -74,8 +74,8 @@ def computed(golden) -> dict:
         results = model(**data, mode='predict')
     return dict(
         model=model,
-        logits=outputs['logits'].detach().numpy(),
-        keypoints=outputs['keypoints'].detach().flatten(3).numpy(),
+        logits=outputs['logits'].detach().cpu().numpy(),
+        keypoints=outputs['keypoints'].detach().flatten(3).cpu().numpy(),
         losses={
             name: value.item()
             for name, value in losses.items()

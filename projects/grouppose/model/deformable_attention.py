@@ -1,14 +1,16 @@
-"""Deformable attention to the maps of all levels, in full precision also where
-the rest of the model is in mixed precision."""
-from typing import Optional
+"""Deformable attention to the maps of all levels, whose sampling locations are
+in full precision also where the rest of the model is in mixed precision."""
+from contextlib import nullcontext
+from functools import partial
+from typing import Optional, Tuple
 
 import torch
 from mmcv.ops import MultiScaleDeformableAttention
-from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 from mmengine.runner import autocast
 from torch import Tensor
 
 from .sampling.cpu import sum_bags
+from .sampling.gpu import gpu_sampling, takes_half
 from .sampling.onnx import exportable_sampling
 
 
@@ -19,7 +21,8 @@ class DeformableAttention(MultiScaleDeformableAttention):
     Arguments and names of the weights are mmcv's. Rounded to half precision,
     a sampling location on a map of 167 columns moves by up to 0.04 (float16)
     or 0.33 columns (bfloat16), and mmcv's operator for GPUs does not take
-    bfloat16 at all.
+    bfloat16 at all. With deformops on a GPU (see :mod:`.sampling.gpu`), what
+    is sampled may be in half precision in mixed precision, not the locations.
     """
 
     # Layers whose results are places and their weights.
@@ -79,25 +82,33 @@ class DeformableAttention(MultiScaleDeformableAttention):
             Tensor: Of the dtype of the weights, (B, T, C).
         """
         dtype = self.sampling_offsets.weight.dtype
-        with autocast(device_type=query.device.type, enabled=False):
-            return self._attend(
-                query.to(dtype), value.to(dtype), reference_points,
-                spatial_shapes, level_start_index, key_padding_mask)
-
-    def _attend(self, query, value, reference_points, spatial_shapes,
-                level_start_index, key_padding_mask) -> Tensor:
-        batch, num_queries, _ = query.shape
-        heads = self.num_heads
-        samples = (self.num_levels, self.num_points)
-        value = self.value_proj(value)
+        device = query.device.type
+        full_precision = partial(autocast, device_type=device, enabled=False)
+        # What is sampled and what becomes of it, unlike where.
+        project = nullcontext if takes_half(device) else full_precision
+        with project():
+            value = self.value_proj(value.to(dtype))
         if key_padding_mask is not None:
             value = value.masked_fill(key_padding_mask[..., None], 0)
-        value = value.view(batch, value.shape[1], heads, -1)
-        offsets = self.sampling_offsets(query)
-        offsets = offsets.view(batch, num_queries, heads, *samples, 2)
-        weights = self.attention_weights(query)
-        weights = weights.view(batch, num_queries, heads, -1).softmax(-1)
-        weights = weights.view(batch, num_queries, heads, *samples)
+        value = value.view(query.shape[0], value.shape[1], self.num_heads, -1)
+        with full_precision():
+            locations, weights = self._place(
+                query.to(dtype), reference_points, spatial_shapes)
+            sampled = sample_maps(value, spatial_shapes,
+                                  level_start_index, locations,
+                                  weights.to(value.dtype), self.im2col_step)
+        with project():
+            return self.output_proj(sampled).to(dtype)
+
+    def _place(self, query: Tensor, reference_points: Tensor,
+               spatial_shapes: Tensor) -> Tuple[Tensor, Tensor]:
+        """Sampling locations, normalized by the size of each map,
+        (B, T, M, L, P, 2), and attention weights, (B, T, M, L, P)."""
+        heads = (*query.shape[:2], self.num_heads)
+        samples = (self.num_levels, self.num_points)
+        offsets = self.sampling_offsets(query).view(*heads, *samples, 2)
+        weights = self.attention_weights(query).view(*heads, -1).softmax(-1)
+        weights = weights.view(*heads, *samples)
         reference_points = reference_points.to(query.dtype)
         reference_points = reference_points[:, :, None, :, None]
         if reference_points.shape[-1] == 2:
@@ -105,10 +116,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
         else:
             offsets = (
                 offsets / self.num_points * 0.5 * reference_points[..., 2:])
-        locations = reference_points[..., :2] + offsets
-        return self.output_proj(
-            sample_maps(value, spatial_shapes, level_start_index, locations,
-                        weights, self.im2col_step))
+        return reference_points[..., :2] + offsets, weights
 
 
 def sample_maps(value: Tensor, spatial_shapes: Tensor,
@@ -116,8 +124,8 @@ def sample_maps(value: Tensor, spatial_shapes: Tensor,
                 im2col_step: int) -> Tensor:
     """Sample the maps of all levels and sum by the attention weights.
 
-    The one place that chooses an implementation: mmcv's kernel on a GPU,
-    :func:`sum_bags` on a CPU, plain operators in an exported graph.
+    The one place that chooses an implementation: :func:`gpu_sampling` on a
+    GPU, :func:`sum_bags` on a CPU, plain operators in an exported graph.
 
     Args:
         value (Tensor): Rows of all maps, (B, S, M, D).
@@ -135,6 +143,5 @@ def sample_maps(value: Tensor, spatial_shapes: Tensor,
         return exportable_sampling(value, spatial_shapes, locations, weights)
     if value.device.type == 'cpu':
         return sum_bags(value, spatial_shapes, locations, weights)
-    return MultiScaleDeformableAttnFunction.apply(value, spatial_shapes,
-                                                  level_start_index, locations,
-                                                  weights, im2col_step)
+    return gpu_sampling().sample(value, spatial_shapes, level_start_index,
+                                 locations, weights, im2col_step)

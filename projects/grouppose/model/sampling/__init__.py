@@ -1,1 +1,1 @@
-"""Sampling of deformable attention on a CPU and in an ONNX graph."""
+"""Sampling of deformable attention: on a CPU, on a GPU, in an ONNX graph."""
