@@ -77,11 +77,15 @@ class Matches:
 
     def of_sets(self, index: Sequence[int]) -> 'Matches':
         """The matches of some of the output sets, by their index."""
+        pose_pairs = self.pose_pairs and self.pose_pairs.of_sets(index)
         if len(self.queries) == 1:
-            return replace(self)
+            return replace(self, pose_pairs=pose_pairs)
         index = list(index)
         return replace(
-            self, queries=self.queries[index], people=self.people[index])
+            self,
+            queries=self.queries[index],
+            people=self.people[index],
+            pose_pairs=pose_pairs)
 
     def poses(self, outputs: Dict[str, Tensor],
               targets: PoseTargets) -> MatchedPoses:
