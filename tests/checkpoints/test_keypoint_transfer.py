@@ -205,6 +205,19 @@ def test_program_with_classes(run, tmp_path):
             torch.stack([row, row, row]))
 
 
+def test_keypoints_of_detrpose():
+    """Also in what judges poses: five channels of each keypoint."""
+    weights = MODELS.build(small_detrpose(5)).state_dict()
+    changed = keypoint_transfer.change_keypoints(weights, [4, 0, None])
+    MODELS.build(small_detrpose(3)).load_state_dict(changed)
+    name = 'head.decoder.quality.1.reg_conf.layers.0.weight'
+    rows = weights[name].unflatten(1, (5, 5))
+    torch.testing.assert_close(
+        changed[name].unflatten(1, (3, 5)),
+        torch.stack(
+            [rows[:, 4], rows[:, 0], rows.mean(1)], 1))
+
+
 @pytest.mark.parametrize('num_labels', [2, 81])
 def test_classes_of_detrpose(num_labels):
     """Embeddings of labels stay as many where there are enough."""

@@ -1,5 +1,6 @@
 """A small model, and batches made up for it."""
 import copy
+from glob import glob
 from typing import List, Optional, Sequence
 
 import numpy as np
@@ -62,6 +63,39 @@ def build_small_model(num_keypoints: int = 5, perturb=True, **head):
             for name, parameter in model.head.named_parameters():
                 if 'pose_embed' in name or 'sampling_offsets' in name:
                     parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def drawn_config(method: str, **head) -> Config:
+    """Config of the tiny model that learns drawn people.
+
+    Args:
+        method (str): 'grouppose' or 'detrpose'.
+        head: Changes to the head's config.
+    """
+    path, = glob(f'configs/body_2d_keypoint/{method}/drawn/*.py')
+    config = Config(dict(model=Config.fromfile(path).model))
+    config.merge_from_dict(dict(model=dict(head=head)))
+    return config.model
+
+
+def build_drawn(method: str, seed: int = 0, **head):
+    """Build :func:`drawn_config`, with people who are not at the anchors.
+
+    Args:
+        method (str): 'grouppose' or 'detrpose'.
+        seed (int): Of the weights that every variant has.
+        head: Changes to the head's config.
+    """
+    torch.manual_seed(seed)
+    model = MODELS.build(drawn_config(method, **head))
+    model.init_weights()
+    with torch.no_grad():
+        for name, parameter in sorted(model.named_parameters()):
+            if 'pose_embed' in name and 'training_queries' not in name:
+                generator = torch.Generator().manual_seed(len(name))
+                parameter.add_(
+                    0.05 * torch.randn(parameter.shape, generator=generator))
     return model
 
 

@@ -6,6 +6,8 @@ from mmpose.registry import MODELS
 from projects.grouppose.model.queries import MAIN, Queries, QueryGroup
 from projects.grouppose.oks import object_keypoint_similarity
 from tests.helpers.matching import make_targets
+from tests.helpers.models import (build_drawn, build_small_model,
+                                  compute_losses, make_batch)
 
 BANDS = ((0.5, 1.0), (0.1, 0.5))
 
@@ -139,6 +141,66 @@ def test_replaced_labels_have_an_embedding():
     targets = make_targets([4], 5)._replace(boxes=torch.rand(1, 4, 4))
     labels, _ = part.add_noise(targets, (1, 50, 2, 4))
     assert set(labels.unique().tolist()) == {0, 1, 2}
+
+
+@pytest.mark.parametrize('kind',
+                         ['OKSDenoisingQueries', 'ReleasedDenoisingQueries'])
+def test_content_of_zeros(kind):
+    """Queries start as those of the decoder from tokens without features;
+    padding stays empty."""
+    decoder = build_small_model(decoder=dict(num_layers=1)).head.decoder
+    part = MODELS.build(
+        dict(
+            type=kind,
+            num_keypoints=5,
+            num_classes=2,
+            embed_dims=32,
+            num_queries=3,
+            content='zero'))
+    part.init_weights()
+    assert not list(part.parameters())
+    targets = make_targets([3, 1], 5)._replace(boxes=torch.rand(2, 3, 4))
+    main = QueryGroup(torch.zeros(2, 4, 6, 32), torch.zeros(2, 4, 6, 2))
+    queries = Queries({MAIN: main}, start=decoder.initial_queries)
+    content = part(queries, None, targets).content
+    assert content.shape == (2, 6, 6, 32)
+    weights = torch.cat(
+        [decoder.instance_embedding.weight, decoder.keypoint_embedding.weight])
+    assert torch.equal(content[0], weights.expand(6, -1, -1))
+    assert torch.equal(content[1, [0, 3]], weights.expand(2, -1, -1))
+    assert not content[1, [1, 2, 4, 5]].any()
+
+
+@pytest.mark.parametrize('content', ['label', 'zero'])
+@pytest.mark.parametrize('kind',
+                         ['OKSDenoisingQueries', 'ReleasedDenoisingQueries'])
+def test_training_step_of_group_pose(kind, content):
+    """Every parameter learns, with nobody in the batch, too."""
+    part = dict(type=kind, content=content, num_queries=4)
+    model = build_drawn('grouppose', training_queries=dict(denoising=part))
+    for people in ([2, 1], [0, 0]):
+        batch = make_batch([(32, 32)] * 2, people, num_keypoints=17)
+        for sample in batch['data_samples']:
+            labels = sample.gt_instance_labels
+            labels.box_labels = torch.full((len(labels), 4), 0.4)
+        model.zero_grad()
+        total, losses = compute_losses(model, batch)
+        total.backward()
+        assert total.isfinite()
+        assert {name
+                for name in losses if name.startswith('denoising.')} == {
+                    f'denoising.{layer}loss_{term}'
+                    for layer in ('d0.', '')
+                    for term in ('cls', 'kpt', 'oks')
+                }
+        for name, parameter in model.named_parameters():
+            assert not parameter.requires_grad or \
+                parameter.grad is not None, name
+
+
+def test_unknown_content():
+    with pytest.raises(ValueError, match="content='noise'.*'label' or"):
+        make_part(5, content='noise')
 
 
 def test_band_out_of_range():

@@ -4,20 +4,24 @@ from mmpose.models.heads.transformer_heads.transformers import \
 from mmpose.models.utils import FrozenBatchNorm2d
 from mmpose.registry import MODELS
 
-from .costs import FocalCost, KeypointL1Cost, KeypointOKSCost
+from .costs import (FocalCost, KeypointL1Cost, KeypointOKSCost,
+                    PoseModulatedFocalCost)
 from .criterion import SetCriterion
 from .decoder import GroupPoseDecoder
 from .decoder_layer import GroupAttentionDecoderLayer
 from .denoising import OKSDenoisingQueries, ReleasedDenoisingQueries
 from .detrpose_decoder import DETRPoseDecoder
 from .detrpose_layer import DETRPoseDecoderLayer
+from .distillation import DistributionDistillationLoss
 from .encoder import DeformableEncoder
 from .head import GroupPoseHead
 from .hgnetv2 import HGNetV2
 from .hybrid_encoder import DFineHybridEncoder
-from .losses import (KeypointL1Loss, KeypointOKSLoss, OKSVarifocalLoss,
-                     QueryFocalLoss)
+from .losses import KeypointL1Loss, KeypointOKSLoss, QueryFocalLoss
 from .matcher import KeypointQueryMatcher, UnionMatcher
+from .quality_losses import (MatchabilityAwareLoss, OKSVarifocalLoss,
+                             PositionSupervisedLoss)
+from .query_groups import EncoderSupervision, GroupQueries
 from .query_selection import LearnedContentSelection, PoseQuerySelection
 
 # MMPose has these classes but no names for them, which configs need.
@@ -27,10 +31,12 @@ for module in (FrozenBatchNorm2d, PositionEmbeddingSineHW):
 
 __all__ = [
     'DETRPoseDecoder', 'DETRPoseDecoderLayer', 'DFineHybridEncoder',
-    'DeformableEncoder', 'FocalCost', 'GroupAttentionDecoderLayer',
-    'GroupPoseDecoder', 'GroupPoseHead', 'HGNetV2', 'KeypointL1Cost',
+    'DeformableEncoder', 'DistributionDistillationLoss', 'EncoderSupervision',
+    'FocalCost', 'GroupAttentionDecoderLayer', 'GroupPoseDecoder',
+    'GroupPoseHead', 'GroupQueries', 'HGNetV2', 'KeypointL1Cost',
     'KeypointL1Loss', 'KeypointOKSCost', 'KeypointOKSLoss',
-    'KeypointQueryMatcher', 'LearnedContentSelection', 'OKSDenoisingQueries',
-    'OKSVarifocalLoss', 'PoseQuerySelection', 'QueryFocalLoss',
+    'KeypointQueryMatcher', 'LearnedContentSelection', 'MatchabilityAwareLoss',
+    'OKSDenoisingQueries', 'OKSVarifocalLoss', 'PoseModulatedFocalCost',
+    'PoseQuerySelection', 'PositionSupervisedLoss', 'QueryFocalLoss',
     'ReleasedDenoisingQueries', 'SetCriterion', 'UnionMatcher'
 ]

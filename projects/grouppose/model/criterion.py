@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .losses import SetLoss
 from .matcher import Matches, build_named
-from .queries import MAIN, OutputSets, group_of
+from .queries import OutputSets, QueryGroup, group_of
 from .targets import PoseTargets
 
 
@@ -49,22 +49,26 @@ class SetCriterion(nn.Module):
             self,
             outputs: OutputSets,
             targets: PoseTargets,
-            matches: Optional[Dict[str, Matches]] = None) -> Dict[str, Tensor]:
+            groups: Optional[Dict[str,
+                                  QueryGroup]] = None) -> Dict[str, Tensor]:
         """Match the output sets and compute their losses.
 
         Args:
             outputs (OutputSets): Output sets by name, float32.
             targets (PoseTargets): The people of the batch.
-            matches (dict[str, Matches], optional): Matches of the query
-                groups that bring their own, by name of the group. The
-                matcher finds those of the others.
+            groups (dict[str, QueryGroup], optional): The groups of queries
+                by name: their matches, where they bring their own, how often
+                the matcher is to match each person otherwise, and the
+                weights of their losses. Defaults to groups that are matched
+                one to one.
 
         Returns:
             dict[str, Tensor]: Weighted scalar losses of each output set:
             those of the last decoder layer under their own name
             (``loss_cls``), the others with the name of the set as prefix
-            (``d0.loss_cls``, ``enc.loss_cls``); and ``matched_oks``, the mean
-            OKS of the last layer's matched pairs, if there are any.
+            (``d0.loss_cls``, ``enc.loss_cls``), summed over the groups of a
+            part; and ``matched_oks``, the mean OKS of the last layer's
+            matched pairs, if there are any.
 
         Raises:
             ValueError: If a loss finds its entries in no output set.
@@ -72,10 +76,11 @@ class SetCriterion(nn.Module):
         losses: Dict[str, Dict[str, Tensor]] = {name: {} for name in outputs}
         matched_oks = {}
         set_losses = cast(Dict[str, SetLoss], self.losses)
-        for stack in _stack_sets(outputs, matches or {}):
+        for stack in _stack_sets(outputs, groups or {}):
             if stack.matches is None:
                 _, values, _ = stack.view(('logits', 'keypoints'))
-                stack.matches = self.matcher(values, targets)
+                stack.matches = self.matcher(
+                    values, targets, repeats=stack.repeats)
             stack.matches = _average_counts(stack.matches, targets.areas)
             for loss_name, loss in set_losses.items():
                 names, values, pairs = stack.view(loss.keys)
@@ -84,27 +89,32 @@ class SetCriterion(nn.Module):
                 pairs = pairs.for_poses if loss.of_poses else pairs
                 terms = loss(values, targets, pairs) / pairs.count
                 for name, term in zip(names, terms):
-                    losses[name][loss_name] = term
+                    losses[name][loss_name] = stack.loss_weight * term
             if 'last' in stack.names and len(stack.matches.images):
                 names, values, pairs = stack.view(('keypoints', ))
                 oks = pairs.poses(values, targets).oks.detach()
                 matched_oks['matched_oks'] = oks[names.index('last')].mean()
         _check_all_used(set_losses, losses)
-        named = {
-            _log_name(name, loss_name): term
-            for name, terms in losses.items()
-            for loss_name, term in terms.items()
-        }
+        named: Dict[str, Tensor] = {}
+        for name, of_set in losses.items():
+            for loss_name, term in of_set.items():
+                log_name = _log_name(name, loss_name)
+                if log_name in named:
+                    term = named[log_name] + term
+                named[log_name] = term
         return {**named, **matched_oks}
 
 
 class _Stack:
-    """Output sets of the same queries, stacked when a loss needs them."""
+    """Output sets of the same queries, stacked when a loss needs them, in
+    their order: those of the decoder's layers from the first to the last."""
 
     def __init__(self, outputs: OutputSets, names: Sequence[str],
-                 matches: Optional[Matches]):
+                 group: Optional[QueryGroup]):
         self.names = names
-        self.matches = matches
+        self.matches = group.matches if group else None
+        self.repeats = group.repeats if group else 1
+        self.loss_weight = group.loss_weight if group else 1.0
         self._sets = [outputs[name] for name in names]
         self._views: Dict[tuple, Tuple[Dict[str, Tensor],
                                        Optional[Matches]]] = {}
@@ -135,18 +145,16 @@ class _Stack:
         return [self.names[i] for i in index], stacked, pairs
 
 
-def _stack_sets(outputs: OutputSets, fixed: Dict[str,
-                                                 Matches]) -> Iterator[_Stack]:
-    """Group the output sets that share a matching: those with the same number
-    of queries, and those of a group that brings its own matches."""
-    groups: Dict[tuple, List[str]] = {}
+def _stack_sets(outputs: OutputSets,
+                groups: Dict[str, QueryGroup]) -> Iterator[_Stack]:
+    """Put together the output sets that share a matching: those of a group of
+    queries with the same number of queries."""
+    stacks: Dict[tuple, List[str]] = {}
     for name, values in outputs.items():
-        group = group_of(name)
         queries = next(iter(values.values())).shape[1]
-        key = (group if group in fixed else MAIN, queries)
-        groups.setdefault(key, []).append(name)
-    for (group, _), names in groups.items():
-        yield _Stack(outputs, names, fixed.get(group))
+        stacks.setdefault((group_of(name), queries), []).append(name)
+    for (group, _), names in stacks.items():
+        yield _Stack(outputs, names, groups.get(group))
 
 
 def _check_all_used(losses: Dict[str, SetLoss],
@@ -163,7 +171,8 @@ def _check_all_used(losses: Dict[str, SetLoss],
 def _log_name(set_name: str, loss_name: str) -> str:
     """Name of a loss of an output set in the log."""
     group, _, layer = set_name.rpartition('.')
-    parts = [group, '' if layer == 'last' else layer, loss_name]
+    name, _, _ = group.partition('.')  # without the number of the group
+    parts = [name, '' if layer == 'last' else layer, loss_name]
     return '.'.join(part for part in parts if part)
 
 

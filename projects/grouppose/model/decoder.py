@@ -4,7 +4,7 @@ Queries have the shape (B, N, K + 1, C): slot 0 of an instance is its instance
 query, slots 1 to K are its keypoint queries.
 """
 import math
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
 from mmengine.config import ConfigDict
@@ -14,6 +14,7 @@ from mmpose.models.utils import inverse_sigmoid
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
+from .distribution import PoseQuality
 from .initialization import init_attention, init_class_embed, init_pose_embed
 from .queries import OutputSet, OutputSets, Queries, QueryGroup, with_center
 from .tokens import Tokens
@@ -34,6 +35,9 @@ class GroupPoseDecoder(BaseModule):
             in training as the official program does, see
             :meth:`auxiliary_state`. Results of the last layer do not depend
             on it. Defaults to True.
+        quality (dict, optional): Arguments of :class:`PoseQuality`, whose
+            term of what is in the image at the keypoints is added to the
+            class logits of each layer. Defaults to no such term.
 
     Raises:
         ValueError: If the width is not a multiple of 4, as the sine embedding
@@ -46,14 +50,15 @@ class GroupPoseDecoder(BaseModule):
     per_class = {r'class_embeds\.\d+\.(?:weight|bias)': 0}
     # Coordinates and the scores that people are ranked by.
     full_precision: Tuple[str, ...] = ('class_embeds', 'pose_embeds',
-                                       'ref_point_head')
+                                       'ref_point_head', 'quality')
 
     def __init__(self,
                  num_layers: int,
                  num_keypoints: int,
                  num_classes: int,
                  layer_cfg: ConfigDict,
-                 official_aux: bool = True):
+                 official_aux: bool = True,
+                 quality: Optional[dict] = None):
         super().__init__()
         layer_cfg = dict(dict(type='GroupAttentionDecoderLayer'), **layer_cfg)
         self.layers = ModuleList(
@@ -74,6 +79,15 @@ class GroupPoseDecoder(BaseModule):
             [nn.Linear(embed_dims, num_classes) for _ in range(num_layers)])
         self.pose_embeds = ModuleList(
             [FFN(embed_dims, embed_dims, 2, 3) for _ in range(num_layers)])
+        self.add_quality(quality)
+
+    def add_quality(self, quality: Optional[dict]) -> None:
+        """Add the quality heads, by their arguments, if there are to be
+        any."""
+        self.quality = None if quality is None else ModuleList([
+            PoseQuality(self.num_keypoints, **quality)
+            for _ in range(len(self.layers))
+        ])
 
     def init_weights(self) -> None:
         """Initialize weights: scores start at 0.01, offsets at zero, and the
@@ -84,12 +98,23 @@ class GroupPoseDecoder(BaseModule):
         for first, *others in (self.class_embeds, self.pose_embeds):
             for other in others:
                 other.load_state_dict(first.state_dict())
+        self.init_added()
+
+    def init_added(self) -> None:
+        """Initialize what decoders have besides, after the rest."""
+        if self.quality is not None:
+            first, *others = self.quality
+            first.init_weights()
+            for other in others:
+                other.load_state_dict(first.state_dict())
 
     def switch_to_deploy(self) -> None:
-        """Drop what only training needs: classes of all layers but the
-        last."""
+        """Drop what only training needs: classes and quality of all layers
+        but the last."""
         for index in range(len(self.layers) - 1):
             self.class_embeds[index] = nn.Identity()
+            if self.quality is not None:
+                self.quality[index] = nn.Identity()
 
     def initial_queries(self, content: Tensor, poses: Tensor) -> QueryGroup:
         """Build the queries of instances from their features and poses.
@@ -137,7 +162,7 @@ class GroupPoseDecoder(BaseModule):
                 memory=memory,
                 attention_mask=mask)
             if index == len(self.layers) - 1:
-                outputs['last'] = self.predict(index, query, poses)
+                outputs['last'] = self.predict(index, query, poses, memory)
                 break
             refined = self.refine(references[:, :, 1:],
                                   self.pose_embeds[index](query[:, :, 1:]))
@@ -145,12 +170,14 @@ class GroupPoseDecoder(BaseModule):
             query_pos = self.positional_term(references[:, :, 1:], memory)
             if self.training:
                 outputs[f'd{index}'] = self.predict(
-                    index, self.auxiliary_state(query, query_pos), poses)
+                    index, self.auxiliary_state(query, query_pos), poses,
+                    memory)
             # With its gradient: the next layer corrects this one, too.
             poses = refined
         return outputs
 
-    def predict(self, layer: int, query: Tensor, poses: Tensor) -> OutputSet:
+    def predict(self, layer: int, query: Tensor, poses: Tensor,
+                memory: Tokens) -> OutputSet:
         """Predict classes and keypoints after a layer.
 
         Args:
@@ -158,16 +185,29 @@ class GroupPoseDecoder(BaseModule):
             query (Tensor): Output of the layer, (B, T, K + 1, C).
             poses (Tensor): Poses before the layer, which it refines,
                 (B, T, K, 2).
+            memory (Tokens): The encoder's output.
 
         Returns:
             dict[str, Tensor]: logits (B, T, Q), normalized keypoints
             (B, T, K, 2), and what :meth:`predict_more` adds.
         """
         offsets = self.pose_embeds[layer](query[:, :, 1:])
+        keypoints = self.refine(poses, offsets)
         return dict(
-            logits=self.class_embeds[layer](query[:, :, 0]),
-            keypoints=self.refine(poses, offsets),
+            logits=self.score(layer, query, keypoints, memory),
+            keypoints=keypoints,
             **self.predict_more(layer, query))
+
+    def score(self, layer: int, query: Tensor, poses: Tensor,
+              memory: Tokens) -> Tensor:
+        """Predict the class logits after a layer, with the quality of the
+        poses (B, T, K, 2) that it has predicted, (B, T, Q)."""
+        logits = self.class_embeds[layer](query[:, :, 0])
+        if self.quality is None:
+            return logits
+        if memory.mask is not None:  # to the frame of the padded map
+            poses = poses * memory.valid_ratios[:, None, None, 0]
+        return logits + self.quality[layer](poses, memory.map_of(0))
 
     def predict_more(self, layer: int, query: Tensor) -> OutputSet:
         """Predict something else after a layer; here nothing.

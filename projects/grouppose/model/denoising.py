@@ -1,7 +1,7 @@
 """Denoising queries: in training, some queries start near the poses of known
 people and learn to go there, without any matching."""
 import math
-from typing import List, Optional, Tuple, cast
+from typing import Callable, List, Optional, Tuple, cast
 
 import numpy as np
 import torch
@@ -42,9 +42,16 @@ class OKSDenoisingQueries(BaseModule):
             queries out. Defaults to (0.1, 0.5).
         num_labels (int, optional): Number of learned embeddings of labels,
             ``num_classes`` at least, which is the default.
+        content (str): What queries start from: 'label', a learned embedding
+            of the person's label for the instance query and of the type of
+            keypoint for the others (DETRPose), or 'zero', what the decoder
+            adds to the features of a token, whose place zeros take: nothing
+            tells these queries that they are not those that predict.
+            Defaults to 'label'.
 
     Raises:
-        ValueError: If a band is not within 0 and 1.
+        ValueError: If a band is not within 0 and 1, or there is no such
+            content.
     """
 
     # Weights that depend on K: the axis, and entries per keypoint.
@@ -59,7 +66,8 @@ class OKSDenoisingQueries(BaseModule):
                  num_queries: int = 20,
                  positive: Tuple[float, float] = (0.5, 1.0),
                  negative: Optional[Tuple[float, float]] = (0.1, 0.5),
-                 num_labels: Optional[int] = None):
+                 num_labels: Optional[int] = None,
+                 content: str = 'label'):
         super().__init__()
         self.bands = [positive] if negative is None else [positive, negative]
         for low, high in self.bands:
@@ -67,10 +75,16 @@ class OKSDenoisingQueries(BaseModule):
                 raise ValueError(
                     f'{type(self).__name__}: OKS from {low} to {high}: a '
                     'band must lie above 0 and end at 1 at most.')
+        if content not in ('label', 'zero'):
+            raise ValueError(f'{type(self).__name__}: there is no content='
+                             f"{content!r}. Take 'label' or 'zero'.")
         self.num_queries = num_queries
-        self.label_embedding = nn.Embedding(
-            max(num_labels or 0, num_classes), embed_dims)
-        self.pose_embedding = nn.Embedding(num_keypoints, embed_dims)
+        self.num_labels = max(num_labels or 0, num_classes)
+        self.embed_dims = embed_dims
+        self.content = content
+        if content == 'label':
+            self.label_embedding = nn.Embedding(self.num_labels, embed_dims)
+            self.pose_embedding = nn.Embedding(num_keypoints, embed_dims)
 
     def init_weights(self) -> None:
         """Embeddings from Xavier's uniform distribution."""
@@ -101,16 +115,23 @@ class OKSDenoisingQueries(BaseModule):
         real = real[:, None, None].expand(shape)
 
         labels, references = self.add_noise(targets, shape)
-        content = torch.cat([
-            self.label_embedding(labels)[..., None, :],
-            self.pose_embedding.weight.expand(*shape, -1, -1)
-        ], -2)
-        content = content * real[..., None, None]
+        if self.content == 'label':
+            content = torch.cat([
+                self.label_embedding(labels)[..., None, :],
+                self.pose_embedding.weight.expand(*shape, -1, -1)
+            ], -2).flatten(1, 3)
+        else:
+            start = cast(Callable, queries.start)
+            poses = references[..., 1:, :].flatten(1, 3)
+            content = start(
+                poses.new_zeros(*poses.shape[:2], self.embed_dims),
+                poses).content
+        content = content * real.flatten(1)[..., None, None]
         references = torch.where(real[..., None, None], references, 0.5)
         block = torch.arange(
             groups, device=device).repeat_interleave(bands * people)
         return QueryGroup(
-            content=content.flatten(1, 3),
+            content=content,
             references=references.flatten(1, 3),
             sees=(MAIN, ),
             mask=block[:, None] != block,
@@ -214,8 +235,7 @@ class ReleasedDenoisingQueries(OKSDenoisingQueries):
         labels = targets.labels[:, None, None].expand(shape)
         replaced = torch.rand(shape, device=device) < 0.25
         # All but the last, which the official program keeps for padding.
-        others = torch.randint(
-            0, self.label_embedding.num_embeddings - 1, shape, device=device)
+        others = torch.randint(0, self.num_labels - 1, shape, device=device)
         return torch.where(replaced, others, labels), references
 
 

@@ -1,13 +1,15 @@
 """The decoder of DETRPose: poses as one first guess and a distribution of
 offsets to it, which every layer sharpens."""
+from typing import Optional
+
 from mmengine.model import ModuleList
 from mmpose.models.heads.transformer_heads.transformers.utils import FFN
 from mmpose.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
 from .decoder import GroupPoseDecoder
 from .detrpose_layer import Gate
-from .distribution import OffsetDistribution, PoseQuality
+from .distribution import OffsetDistribution
 from .initialization import init_pose_embed
 from .queries import OutputSet, OutputSets, Queries, with_center
 from .tokens import Tokens
@@ -32,6 +34,8 @@ class DETRPoseDecoder(GroupPoseDecoder):
         reg_max (int): Number of bins less one. Defaults to 32.
         up (float): See :class:`OffsetDistribution`. Defaults to 0.5.
         reg_scale (int): Likewise. Defaults to 4.
+        quality (dict, optional): Arguments of :class:`PoseQuality`, the term
+            of the class score; None leaves it out. Defaults to its defaults.
         official_detach (bool): Add the positional term of a layer to what
             its pose head sees of the layer before. QUIRK: the official
             program adds it in place; weights that were trained so need it.
@@ -39,7 +43,7 @@ class DETRPoseDecoder(GroupPoseDecoder):
     """
 
     full_precision = (*GroupPoseDecoder.full_precision, 'pre_pose_embed',
-                      'quality', 'distribution')
+                      'distribution')
 
     def __init__(self,
                  num_layers: int,
@@ -49,6 +53,7 @@ class DETRPoseDecoder(GroupPoseDecoder):
                  reg_max: int = 32,
                  up: float = 0.5,
                  reg_scale: int = 4,
+                 quality: Optional[dict] = {},
                  official_detach: bool = True):
         super().__init__(num_layers, num_keypoints, num_classes,
                          dict(dict(type='DETRPoseDecoderLayer'), **layer_cfg))
@@ -59,25 +64,15 @@ class DETRPoseDecoder(GroupPoseDecoder):
             FFN(width, width, 2 * (reg_max + 1), 3) for _ in range(num_layers)
         ])
         self.distribution = OffsetDistribution(reg_max, up, reg_scale)
-        self.quality = ModuleList(
-            [PoseQuality(num_keypoints) for _ in range(num_layers)])
+        self.add_quality(quality)
 
-    def init_weights(self) -> None:
+    def init_added(self) -> None:
         """Poses start where the query selection puts them."""
-        super().init_weights()
         init_pose_embed(self.pre_pose_embed)
         for module in self.modules():
             if isinstance(module, Gate):
                 module.init_weights()
-        self.quality[0].init_weights()
-        for other in self.quality[1:]:
-            other.load_state_dict(self.quality[0].state_dict())
-
-    def switch_to_deploy(self) -> None:
-        """Drop what only training needs; see the base class."""
-        super().switch_to_deploy()
-        for index in range(len(self.layers) - 1):
-            self.quality[index] = nn.Identity()
+        super().init_added()
 
     def forward(self, queries: Queries, memory: Tokens) -> OutputSets:
         """Refine poses.
@@ -93,7 +88,6 @@ class DETRPoseDecoder(GroupPoseDecoder):
         """
         mask = queries.attention_mask()
         query, references = queries.content, queries.references
-        finest = memory.map_of(0)
         outputs: OutputSets = {}
         initial = corners = before = None
         for index, layer in enumerate(self.layers):
@@ -125,15 +119,14 @@ class DETRPoseDecoder(GroupPoseDecoder):
             last = index == len(self.layers) - 1
             if last or self.training:
                 outputs['last' if last else f'd{index}'] = self.judge(
-                    index, query, poses, corners, finest)
+                    index, query, poses, corners, memory)
         return outputs
 
     def judge(self, layer: int, query: Tensor, poses: Tensor, corners: Tensor,
-              finest: Tensor) -> OutputSet:
+              memory: Tokens) -> OutputSet:
         """The output set of a layer, its class scores with quality."""
-        logits = self.class_embeds[layer](query[:, :, 0])
         return dict(
-            logits=logits + self.quality[layer](poses, finest),
+            logits=self.score(layer, query, poses, memory),
             keypoints=poses,
             corners=corners,
             **self.predict_more(layer, query))

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmpose.models.heads.transformer_heads.transformers.utils import FFN
+from mmpose.registry import MODELS
 from torch import Tensor, nn
 
 from .initialization import init_pose_embed
@@ -71,6 +72,8 @@ class OffsetDistribution(nn.Module):
         return F.linear(shares, self.values.to(shares.dtype)[None]).squeeze(-1)
 
 
+# Registered so that weights of it are known to depend on K.
+@MODELS.register_module()
 class PoseQuality(BaseModule):
     """A term of the class score from what is in the image at the keypoints.
 

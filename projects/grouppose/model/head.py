@@ -60,7 +60,7 @@ class GroupPoseHead(BaseHead):
             module in ``MODELS`` that is built with ``num_keypoints``,
             ``num_classes`` and ``embed_dims`` and called as
             ``part(queries, memory, targets)``; it returns a
-            :class:`QueryGroup`. Defaults to none.
+            :class:`QueryGroup` or a list of them. Defaults to none.
         init_cfg (dict or list[dict], optional): Config of MMEngine's
             ``initialize``, which runs at the end of :meth:`init_weights`.
         moved: Arguments of version 0.1, which are refused.
@@ -223,8 +223,8 @@ class GroupPoseHead(BaseHead):
             - ``last``: of the last decoder layer
             - ``d0``, ``d1``, ...: of the layers before it, in training
             - ``enc``: of the query selection, in training
-            - ``GROUP.last``, ``GROUP.d0``, ...: of the query groups that
-              exist in training only
+            - ``GROUP.last``, ``GROUP.d0``, ..., ``GROUP.enc``: of the query
+              groups that exist in training only
         """
         memory = self.forward_encoder(self.pre_transformer(feats, masks))
         queries = self.pre_decoder(memory, targets)
@@ -284,10 +284,11 @@ class GroupPoseHead(BaseHead):
         main = self.decoder.initial_queries(selected.content, selected.poses)
         if not self.training:
             return Queries({MAIN: main})
-        queries = Queries({MAIN: main}, dict(enc=selected.outputs))
+        queries = Queries({MAIN: main}, dict(enc=selected.outputs),
+                          self.query_selection, self.decoder.initial_queries)
         if targets is not None:
             for name, part in self.training_queries.items():
-                queries.groups[name] = part(queries, memory, targets)
+                queries.add(name, part(queries, memory, targets))
         return queries
 
     def forward_decoder(self, memory: Tokens, queries: Queries) -> OutputSets:
@@ -341,7 +342,7 @@ class GroupPoseHead(BaseHead):
             feats, padding_masks(feats, batch_data_samples), targets)
         # Mixed precision ends here.
         with autocast(device_type=self.sigmas.device.type, enabled=False):
-            return self.criterion(outputs, targets, queries.matches)
+            return self.criterion(outputs, targets, queries.groups)
 
     def predict(self,
                 feats: Features,

@@ -3,7 +3,6 @@ targets and matches."""
 from typing import Dict, Tuple, Union
 
 import torch
-import torch.nn.functional as F
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
@@ -81,45 +80,6 @@ class QueryFocalLoss(SetLoss):
         positive = one_hot_targets(logits, targets, matches)
         loss = self.focal_loss(logits.flatten(0, 2), positive.flatten(0, 2))
         return sum_queries(loss.view_as(logits), matches)
-
-
-@MODELS.register_module()
-class OKSVarifocalLoss(SetLoss):
-    """Varifocal loss of the class logits, with the OKS of the matched pose as
-    the target of the person's class (DETRPose).
-
-    A matched query weighs as much as its target, any other
-    ``alpha * p^gamma``, p being its score.
-
-    Args:
-        loss_weight (float): Weight of the loss. Defaults to 1.
-        alpha (float): Share of queries that are not matched. Defaults to
-            0.25.
-        gamma (float): Focusing exponent. Defaults to 2.
-        min_oks (float): OKS below it counts as it. Defaults to 1e-6.
-    """
-
-    def __init__(self,
-                 loss_weight: float = 1.0,
-                 alpha: float = 0.25,
-                 gamma: float = 2.0,
-                 min_oks: float = 1e-6):
-        super().__init__(loss_weight)
-        self.alpha = alpha
-        self.gamma = gamma
-        self.min_oks = min_oks
-
-    def forward(self, outputs, targets, matches):
-        logits = outputs['logits']
-        quality = matches.poses(outputs, targets).oks.detach()
-        quality = quality.clamp(min=self.min_oks)
-        target = one_hot_targets(logits, targets, matches, quality)
-        scores = logits.detach().sigmoid()
-        weight = torch.where(target > 0, target,
-                             self.alpha * scores**self.gamma)
-        loss = F.binary_cross_entropy_with_logits(
-            logits, target, weight, reduction='none')
-        return self.loss_weight * sum_queries(loss, matches)
 
 
 @MODELS.register_module()

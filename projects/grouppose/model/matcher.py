@@ -77,11 +77,15 @@ class Matches:
 
     def of_sets(self, index: Sequence[int]) -> 'Matches':
         """The matches of some of the output sets, by their index."""
+        pose_pairs = self.pose_pairs and self.pose_pairs.of_sets(index)
         if len(self.queries) == 1:
-            return replace(self)
+            return replace(self, pose_pairs=pose_pairs)
         index = list(index)
         return replace(
-            self, queries=self.queries[index], people=self.people[index])
+            self,
+            queries=self.queries[index],
+            people=self.people[index],
+            pose_pairs=pose_pairs)
 
     def poses(self, outputs: Dict[str, Tensor],
               targets: PoseTargets) -> MatchedPoses:
@@ -135,18 +139,23 @@ class KeypointQueryMatcher:
         ]
 
     @torch.no_grad()
-    def __call__(self, outputs: Dict[str, Tensor],
-                 targets: PoseTargets) -> Matches:
+    def __call__(self,
+                 outputs: Dict[str, Tensor],
+                 targets: PoseTargets,
+                 repeats: int = 1) -> Matches:
         """Match a stack of output sets.
 
         Args:
             outputs (dict[str, Tensor]): Class logits (O, B, N, Q) and
                 normalized keypoints (O, B, N, K, 2), float32.
             targets (PoseTargets): The people of the batch.
+            repeats (int): How often each person is matched, one to many.
+                Defaults to once.
 
         Returns:
             Matches: On the device of the logits. Where an image has more
             people than queries, as many are matched as there are queries.
+            The count is that of all people times ``repeats``.
         """
         logits, keypoints = outputs['logits'], outputs['keypoints']
         # In memory, keypoints come before queries: sums over the few then
@@ -161,8 +170,9 @@ class KeypointQueryMatcher:
         # Non-finite predictions must not stop the assignment here: they stay
         # in the loss, where the runner or the gradient scaler handles them.
         cost = torch.nan_to_num(cost, nan=1e8, posinf=1e8, neginf=-1e8)
-        pairs = _assign(cost.cpu().numpy(), targets.counts)
-        return self.make_matches(pairs, sum(targets.counts), logits.device)
+        pairs = _assign(cost.cpu().numpy(), targets.counts, repeats)
+        return self.make_matches(pairs,
+                                 sum(targets.counts) * repeats, logits.device)
 
     def make_matches(self, pairs: np.ndarray, count: int,
                      device: torch.device) -> Matches:
@@ -171,7 +181,8 @@ class KeypointQueryMatcher:
         Args:
             pairs (np.ndarray): Image, query and person of each pair, int64,
                 (3, O, P).
-            count (int): Number of people of the batch.
+            count (int): Number of people of the batch, as often as each is
+                matched.
             device (torch.device): Where the matches are needed.
         """
         images, queries, people = torch.from_numpy(pairs).to(device).unbind()
@@ -221,20 +232,26 @@ def _unite(pairs: np.ndarray) -> np.ndarray:
     return ordered[:, np.sort(first)]
 
 
-def _assign(cost: np.ndarray, counts: List[int]) -> np.ndarray:
+def _assign(cost: np.ndarray,
+            counts: List[int],
+            repeats: int = 1) -> np.ndarray:
     """Assign the people of each image at the least total cost.
 
     Args:
         cost (np.ndarray): Cost of every pair, (O, B, N, T).
         counts (list[int]): Number of people of each image.
+        repeats (int): How often each person is assigned.
 
     Returns:
         np.ndarray: image, query and person of each pair, int64, (3, O, P).
     """
     pairs = []
     for image, count in enumerate(counts):
-        matched = np.array(
-            [linear_sum_assignment(c[image, :, :count]) for c in cost])
+        matched = np.array([
+            linear_sum_assignment(np.tile(c[image, :, :count], repeats))
+            for c in cost
+        ])
+        matched[:, 1] %= max(count, 1)
         images = np.full_like(matched[:, :1], image)
         pairs.append(np.concatenate([images, matched], axis=1))
     return np.concatenate(pairs, axis=-1).swapaxes(0, 1)

@@ -1,7 +1,7 @@
 """Input of the decoder: groups of queries, the attention mask between them,
-and, in training, the matches that are known beforehand."""
+and, in training, how each group is matched."""
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence, Union
 
 import torch
 from torch import Tensor
@@ -35,12 +35,21 @@ class QueryGroup:
         matches (Matches, optional): Which query is matched with which
             person, in every output set. Defaults to the result of the
             matcher.
+        repeats (int): Number of queries that the matcher gives each person.
+            Defaults to 1.
+        loss_weight (float): Weight of the group's losses. Defaults to 1.
+        outputs (OutputSets): Output sets of the group that were predicted
+            before the decoder, by name (``'enc'``). A group of no queries
+            that has some gets none from the decoder.
     """
     content: Tensor
     references: Tensor
     sees: Sequence[str] = ()
     mask: Optional[Tensor] = None
     matches: Optional[Matches] = None
+    repeats: int = 1
+    loss_weight: float = 1.0
+    outputs: OutputSets = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +59,36 @@ class Queries:
     Attributes:
         groups (dict[str, QueryGroup]): Groups by name, :data:`MAIN` first.
         outputs (OutputSets): Output sets that were predicted before the
-            decoder, by name (``'enc'``).
+            decoder, by name (``'enc'``, ``'GROUP.enc'``).
+        select (callable, optional): The head's query selection, and
+        start (callable, optional): the decoder's ``initial_queries``: for
+            groups that are made as the main one is.
     """
     groups: Dict[str, QueryGroup]
     outputs: OutputSets = field(default_factory=dict)
+    select: Optional[Callable] = None
+    start: Optional[Callable[[Tensor, Tensor], QueryGroup]] = None
+
+    def add(self, name: str, made: Union[QueryGroup,
+                                         List[QueryGroup]]) -> None:
+        """Add what a part for training has made.
+
+        Args:
+            name (str): Name of the part.
+            made (QueryGroup | list[QueryGroup]): One group, which gets this
+                name, or several, which get it with a number
+                (``'NAME.0'``).
+        """
+        named = {
+            name: made
+        } if isinstance(made, QueryGroup) else {
+            f'{name}.{index}': group
+            for index, group in enumerate(made)
+        }
+        for name, group in named.items():
+            self.groups[name] = group
+            for set_name, values in group.outputs.items():
+                self.outputs[f'{name}.{set_name}'] = values
 
     @property
     def content(self) -> Tensor:
@@ -65,14 +100,6 @@ class Queries:
         """Tensor: References of all groups, (B, T, K + 1, 2)."""
         return _join([group.references for group in self.groups.values()])
 
-    @property
-    def matches(self) -> Dict[str, Matches]:
-        """dict[str, Matches]: The matches that groups bring, by group."""
-        return {
-            name: group.matches
-            for name, group in self.groups.items() if group.matches is not None
-        }
-
     def attention_mask(self) -> Optional[Tensor]:
         """Make the attention mask between all instances.
 
@@ -80,12 +107,13 @@ class Queries:
             Tensor: True where blocked, bool, (T, T), or None if all may
             attend to all.
         """
-        if len(self.groups) == 1 and self.groups[MAIN].mask is None:
-            return None
         sizes = {
             name: group.content.shape[1]
             for name, group in self.groups.items()
         }
+        if self.groups[MAIN].mask is None and not any(
+                size for name, size in sizes.items() if name != MAIN):
+            return None
         device = self.groups[MAIN].content.device
         rows = []
         for name, group in self.groups.items():
@@ -116,8 +144,10 @@ class Queries:
         """
         sizes = [group.content.shape[1] for group in self.groups.values()]
         named: OutputSets = {}
-        for index, group in enumerate(self.groups):
-            prefix = '' if group == MAIN else f'{group}.'
+        for index, (name, group) in enumerate(self.groups.items()):
+            if group.outputs and not sizes[index]:
+                continue
+            prefix = '' if name == MAIN else f'{name}.'
             for layer, values in layers.items():
                 named[prefix + layer] = {
                     key:

@@ -1,6 +1,6 @@
 """From the encoder's memory to instances: score every token, keep the best N,
 and predict a first pose for each."""
-from typing import NamedTuple, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 import torch
 from mmengine.model import BaseModule
@@ -63,14 +63,17 @@ class PoseQuerySelection(BaseModule):
         init_class_embed(self.class_embed)
         init_pose_embed(self.pose_embed)
 
-    def forward(self, memory: Tokens) -> Selection:
+    def forward(self,
+                memory: Tokens,
+                num_queries: Optional[int] = None) -> Selection:
         """Select the instances of each image.
 
         Args:
             memory (Tokens): The encoder's output.
+            num_queries (int, optional): Number of instances. Defaults to N.
 
         Returns:
-            Selection: N instances per image, best first.
+            Selection: The instances of each image, best first.
         """
         anchors, usable = self.token_anchors(memory)
         tokens = memory.features.masked_fill(~usable[..., None], 0)
@@ -80,7 +83,7 @@ class PoseQuerySelection(BaseModule):
 
         # QUIRK: tokens that are not usable stay in the competition, and
         # the score is the best of all classes, the background one too.
-        num_selected = min(self.num_queries, tokens.shape[1])
+        num_selected = min(num_queries or self.num_queries, tokens.shape[1])
         selected = logits.max(-1).values.topk(num_selected, dim=1).indices
 
         def gather(values: Tensor) -> Tensor:
@@ -121,8 +124,9 @@ class LearnedContentSelection(PoseQuerySelection):
         kwargs: See :class:`PoseQuerySelection`.
     """
 
-    # Weights that depend on N: the axis, and entries per query.
-    per_query = {r'content\.weight': (0, 1)}
+    # Weights that depend on the N of the head: the axis, and entries per
+    # query.
+    per_query = {r'query_selection\.content\.weight': (0, 1)}
 
     def __init__(self, num_queries: int, embed_dims: int, **kwargs):
         super().__init__(
@@ -135,9 +139,11 @@ class LearnedContentSelection(PoseQuerySelection):
         self.output.reset_parameters()
         nn.init.xavier_uniform_(self.content.weight)
 
-    def forward(self, memory: Tokens) -> Selection:
-        """See the base class."""
-        selected = super().forward(memory)
+    def forward(self,
+                memory: Tokens,
+                num_queries: Optional[int] = None) -> Selection:
+        """See the base class; only the first N instances get content."""
+        selected = super().forward(memory, num_queries)
         batch, count = selected.poses.shape[:2]
         content = self.content.weight[:count].expand(batch, -1, -1)
         return selected._replace(content=content)
