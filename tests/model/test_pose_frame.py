@@ -85,9 +85,9 @@ def test_keypoints_sample_half_the_window_of_the_instance():
 ])
 def test_both_methods_train_and_predict(switches):
     small = build_small_model(decoder=switches)
-    config = Config.fromfile(TINY_DETRPOSE).model
-    config.merge_from_dict(dict(head=dict(decoder=switches)))
-    tiny = MODELS.build(config)
+    config = Config.fromfile(TINY_DETRPOSE)
+    config.merge_from_dict(dict(model=dict(head=dict(decoder=switches))))
+    tiny = MODELS.build(config.model)
     tiny.init_weights()
     for model, count in ((small, 5), (tiny, 17)):
         batch = make_batch([(64, 96), (64, 96)], [2, 0], count)
