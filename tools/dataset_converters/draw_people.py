@@ -43,6 +43,11 @@ def parse_args():
         metavar=('LEAST', 'MOST'),
         help='people on an image (default: 0 to 8, mostly one or two)')
     parser.add_argument(
+        '--calm',
+        action='store_true',
+        help='images that are easier to see: larger people, at most four, '
+        'little behind and in front of them, no noise')
+    parser.add_argument(
         '--seed', type=int, default=0, help='default: %(default)s')
     parser.add_argument(
         '--workers', type=int, help='processes (default: all CPUs)')
@@ -113,7 +118,7 @@ def main():
     try:
         drawn = synthetic.draw_dataset(args.out, args.num_train, args.num_val,
                                        args.size, args.seed, args.workers,
-                                       args.overwrite, args.people)
+                                       args.overwrite, args.people, args.calm)
         if args.preview:
             write_preview(args.out, args.preview)
     except (ValueError, OSError) as error:

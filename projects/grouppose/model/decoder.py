@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .distribution import PoseQuality
 from .initialization import init_attention, init_class_embed, init_pose_embed
+from .pose_frame import pose_embedding, pose_size
 from .queries import OutputSet, OutputSets, Queries, QueryGroup, with_center
 from .tokens import Tokens
 
@@ -35,6 +36,14 @@ class GroupPoseDecoder(BaseModule):
             in training as the official program does, see
             :meth:`auxiliary_state`. Results of the last layer do not depend
             on it. Defaults to True.
+        relative_positions (bool): Tell the queries where their keypoints are
+            by :func:`pose_embedding`: in their pose, and by waves that are
+            short enough to tell neighbors apart. The longest wave of the
+            official embedding is 1 image, and all others are longer.
+            Defaults to False.
+        relative_offsets (bool): Sample and refine in units of the pose's
+            size instead of cells of the maps and logits, so that what is
+            learned of large people holds for small ones. Defaults to False.
         quality (dict, optional): Arguments of :class:`PoseQuality`, whose
             term of what is in the image at the keypoints is added to the
             class logits of each layer. Defaults to no such term.
@@ -58,6 +67,8 @@ class GroupPoseDecoder(BaseModule):
                  num_classes: int,
                  layer_cfg: ConfigDict,
                  official_aux: bool = True,
+                 relative_positions: bool = False,
+                 relative_offsets: bool = False,
                  quality: Optional[dict] = None):
         super().__init__()
         layer_cfg = dict(dict(type='GroupAttentionDecoderLayer'), **layer_cfg)
@@ -71,10 +82,13 @@ class GroupPoseDecoder(BaseModule):
         self.num_levels = self.layers[0].num_levels
         self.num_keypoints = num_keypoints
         self.official_aux = official_aux
+        self.relative_positions = relative_positions
+        self.relative_offsets = relative_offsets
 
         self.instance_embedding = nn.Embedding(1, embed_dims)
         self.keypoint_embedding = nn.Embedding(num_keypoints, embed_dims)
-        self.ref_point_head = FFN(embed_dims, embed_dims, embed_dims, 2)
+        waves = embed_dims * (2 if relative_positions else 1)
+        self.ref_point_head = FFN(waves, embed_dims, embed_dims, 2)
         self.class_embeds = ModuleList(
             [nn.Linear(embed_dims, num_classes) for _ in range(num_layers)])
         self.pose_embeds = ModuleList(
@@ -157,8 +171,7 @@ class GroupPoseDecoder(BaseModule):
             query = layer(
                 query,
                 query_pos,
-                reference_points=references[..., None, :] *
-                memory.valid_ratios[:, None, None],
+                reference_points=self.sampling_frames(references, memory),
                 memory=memory,
                 attention_mask=mask)
             if index == len(self.layers) - 1:
@@ -225,12 +238,37 @@ class GroupPoseDecoder(BaseModule):
         """
         return {}
 
-    def refine(self, poses: Tensor, offsets: Tensor) -> Tensor:
-        """Move normalized points by offsets in logit space, (..., 2).
+    def sampling_frames(self, references: Tensor, memory: Tokens) -> Tensor:
+        """Where each query samples the maps.
 
-        The inverse sigmoid is clamped at 1e-3: a point on the border of the
-        image or beyond starts from a logit of 6.9.
+        Args:
+            references (Tensor): Normalized, (B, T, K + 1, 2).
+            memory (Tokens): The encoder's output.
+
+        Returns:
+            Tensor: In the padded frame of each level: points
+            (B, T, K + 1, L, 2), or, for ``relative_offsets``, with width and
+            height of the pose for the instance query and of half of it for
+            those of its keypoints, (B, T, K + 1, L, 4).
         """
+        ratios = memory.valid_ratios[:, None, None]
+        points = references[..., None, :] * ratios
+        if not self.relative_offsets:
+            return points
+        size = pose_size(references[:, :, 1:])
+        parts = (size / 2).expand_as(references[:, :, 1:])
+        sizes = torch.cat([size, parts], 2)[..., None, :] * ratios
+        return torch.cat([points, sizes], -1)
+
+    def refine(self, poses: Tensor, offsets: Tensor) -> Tensor:
+        """Move normalized points (..., K, 2) by offsets of the same shape.
+
+        Offsets are in logit space, or for ``relative_offsets`` in units of
+        half the size of the pose. The inverse sigmoid is clamped at 1e-3: a
+        point on the border of the image or beyond starts from a logit of 6.9.
+        """
+        if self.relative_offsets:
+            return poses + offsets * pose_size(poses) / 2
         return (inverse_sigmoid(poses) + offsets).sigmoid()
 
     def auxiliary_state(self, query: Tensor, next_query_pos: Tensor) -> Tensor:
@@ -250,8 +288,13 @@ class GroupPoseDecoder(BaseModule):
         poses (B, T, K, 2). It is zero for the instance query, slot 0.
 
         QUIRK: the keypoints are taken in the padded frame of the first level,
-        so the padding of a batch changes the term.
+        so the padding of a batch changes the term. Not so for
+        ``relative_positions``.
         """
+        if self.relative_positions:
+            waves = pose_embedding(poses, self.embed_dims)
+            term = self.ref_point_head(waves)
+            return torch.cat([torch.zeros_like(term[:, :, :1]), term], 2)
         points = poses * memory.valid_ratios[:, None, None, 0]
         term = self.ref_point_head(sine_embedding(points, self.embed_dims))
         return torch.cat([torch.zeros_like(term[:, :, :1]), term], 2)

@@ -11,6 +11,7 @@ from .decoder import GroupPoseDecoder
 from .detrpose_layer import Gate
 from .distribution import OffsetDistribution
 from .initialization import init_pose_embed
+from .pose_frame import pose_size
 from .queries import OutputSet, OutputSets, Queries, with_center
 from .tokens import Tokens
 
@@ -40,6 +41,8 @@ class DETRPoseDecoder(GroupPoseDecoder):
             its pose head sees of the layer before. QUIRK: the official
             program adds it in place; weights that were trained so need it.
             Defaults to True.
+        kwargs: See :class:`GroupPoseDecoder`. For ``relative_offsets``, bins
+            are in units of the size of the initial pose.
     """
 
     full_precision = (*GroupPoseDecoder.full_precision, 'pre_pose_embed',
@@ -54,9 +57,11 @@ class DETRPoseDecoder(GroupPoseDecoder):
                  up: float = 0.5,
                  reg_scale: int = 4,
                  quality: Optional[dict] = {},
-                 official_detach: bool = True):
+                 official_detach: bool = True,
+                 **kwargs):
         super().__init__(num_layers, num_keypoints, num_classes,
-                         dict(dict(type='DETRPoseDecoderLayer'), **layer_cfg))
+                         dict(dict(type='DETRPoseDecoderLayer'), **layer_cfg),
+                         **kwargs)
         self.official_detach = official_detach
         width = self.embed_dims
         self.pre_pose_embed = FFN(width, width, 2, 3)
@@ -97,8 +102,7 @@ class DETRPoseDecoder(GroupPoseDecoder):
             query = layer(
                 query,
                 query_pos,
-                reference_points=references[..., None, :] *
-                memory.valid_ratios[:, None, None],
+                reference_points=self.sampling_frames(references, memory),
                 memory=memory,
                 attention_mask=mask)
             keypoints = query[:, :, 1:]
@@ -110,10 +114,11 @@ class DETRPoseDecoder(GroupPoseDecoder):
                         logits=self.class_embeds[0](query[:, :, 0]),
                         keypoints=initial)
                 initial = initial.detach()
+                unit = pose_size(initial) if self.relative_offsets else 1
             seen = keypoints if before is None else keypoints + before.detach()
             added = self.pose_embeds[index](seen)
             corners = added if corners is None else corners + added
-            poses = initial + self.distribution(corners)
+            poses = initial + unit * self.distribution(corners)
             references = with_center(poses.detach())
             before = keypoints
             last = index == len(self.layers) - 1

@@ -32,7 +32,8 @@ def draw_dataset(out_dir: Union[str, Path],
                  seed: int = 0,
                  num_workers: Optional[int] = None,
                  overwrite: bool = False,
-                 people: Optional[Tuple[int, int]] = None) -> bool:
+                 people: Optional[Tuple[int, int]] = None,
+                 calm: bool = False) -> bool:
     """Draw a data set in the COCO keypoint format.
 
     Writes ``annotations/person_keypoints_{train,val}.json`` and the images
@@ -53,6 +54,8 @@ def draw_dataset(out_dir: Union[str, Path],
             arguments. Defaults to False.
         people (tuple[int], optional): Least and largest number of people per
             image, see :func:`draw_image`.
+        calm (bool): Draw images that are easier to see, see
+            :func:`draw_image`. Defaults to False.
 
     Returns:
         bool: Whether it was drawn; False if it existed with these arguments.
@@ -76,6 +79,8 @@ def draw_dataset(out_dir: Union[str, Path],
         seed=seed)
     if people:
         arguments['people'] = list(people)
+    if calm:
+        arguments['calm'] = True
     out_dir = Path(out_dir)
     if _clear(out_dir, arguments, overwrite):
         return False
@@ -91,7 +96,8 @@ def draw_dataset(out_dir: Union[str, Path],
         out_dir=out_dir,
         long_side=long_side,
         seed=seed,
-        people=people)
+        people=people,
+        calm=calm)
     bar = functools.partial(
         tqdm,
         total=len(tasks),
@@ -132,12 +138,13 @@ def annotation_file(out_dir: Path, split: str) -> Path:
 
 
 def _draw_file(task: Tuple[str, int], out_dir: Path, long_side: int, seed: int,
-               people: Optional[Tuple[int, int]]) -> Tuple[Dict, List[Dict]]:
+               people: Optional[Tuple[int, int]],
+               calm: bool) -> Tuple[Dict, List[Dict]]:
     """Draw and write one image; return its COCO entry and annotations."""
     split, index = task
     image, annotations = draw_image(
         np.random.SeedSequence([seed, SPLITS.index(split), index]), long_side,
-        people)
+        people, calm)
     name = f'{index:012d}.jpg'
     path = out_dir / split / name
     if not cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, 90]):

@@ -19,6 +19,7 @@ from .skeletons import (KEYPOINT_NAMES, pose_skeleton, sample_body,
                         sample_posture)
 
 _CROWD = (.04, .36, .25, .14, .08, .05, .04, .02, .02)  # of 0 to 8 people
+_CALM_CROWD = (.04, .36, .3, .18, .12)  # of 0 to 4 people in calm scenes
 _PERSON = 64  # the owner buffer holds 64 * (person + 1) + part, or a thing
 _THING = 1
 # People with less are not drawn: pixels, share of the whole silhouette, and
@@ -71,11 +72,10 @@ class _Actor:
             [origin[0], ground])
 
 
-def draw_image(
-        seed: Union[np.random.SeedSequence, np.random.Generator, int],
-        long_side: int = 320,
-        people: Optional[Tuple[int,
-                               int]] = None) -> Tuple[np.ndarray, List[Dict]]:
+def draw_image(seed: Union[np.random.SeedSequence, np.random.Generator, int],
+               long_side: int = 320,
+               people: Optional[Tuple[int, int]] = None,
+               calm: bool = False) -> Tuple[np.ndarray, List[Dict]]:
     """Draw one image of people.
 
     Args:
@@ -86,6 +86,10 @@ def draw_image(
             equally likely. A crowd may end up with fewer, as people who
             would be hidden by others are not drawn. Defaults to zero to
             eight, mostly one or two.
+        calm (bool): Draw images that are easier to see: square, with few
+            things behind people and rarely one in front, no noise, and
+            zero to four people, who are larger. They overlap and move as
+            otherwise. Defaults to False.
 
     Returns:
         tuple:
@@ -103,11 +107,12 @@ def draw_image(
             f'long_side must be at least 64 pixels, but is {long_side}')
     check_people(people)
     rng = np.random.default_rng(seed)
-    scene = sample_scene(rng, long_side)
+    scene = sample_scene(rng, long_side, calm)
     if people:
         count = int(rng.integers(people[0], people[1] + 1))
     else:
-        count = int(rng.choice(len(_CROWD), p=_CROWD))
+        crowd = _CALM_CROWD if calm else _CROWD
+        count = int(rng.choice(len(crowd), p=crowd))
     occluders = sample_occluders(rng, scene)
     actors, views = _sample_actors(rng, scene, count, occluders)
 
@@ -119,7 +124,7 @@ def draw_image(
             part.paint(canvas)
     for part in occluders:
         part.paint(canvas)
-    image = finish_image(rng, canvas)
+    image = finish_image(rng, canvas, scene)
     return image, [_annotate(view, image.shape[:2]) for view in views]
 
 
@@ -140,6 +145,8 @@ def _sample_actors(rng, scene, count, occluders):
     low, high = (0.8, 1.4) if count < 3 else (0.65, 1.25)
     if count > 4:
         low, high = 0.5, 1.0
+    if scene.calm:
+        low, high = (0.95, 1.4) if count < 3 else (0.85, 1.25)
     actors: List[_Actor] = []
     for _ in range(4):
         actors += [

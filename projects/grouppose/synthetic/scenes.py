@@ -23,6 +23,8 @@ class Scene:
         eye_height (float): Height of the camera, in heights of a person.
         pitch (float): How far the camera looks down, in degrees.
         light (np.ndarray): (2, ) direction that the light comes from.
+        calm (bool): Whether little distracts from the people: few things
+            behind them, rarely one in front, and a good camera.
     """
 
     size: Tuple[int, int]
@@ -30,11 +32,14 @@ class Scene:
     eye_height: float
     pitch: float
     light: np.ndarray
+    calm: bool = False
 
 
-def sample_scene(rng: np.random.Generator, long_side: int) -> Scene:
-    """Sample the shape of the image and the camera."""
-    ratio = rng.choice((4 / 3, 3 / 2, 1, 3 / 4))
+def sample_scene(rng: np.random.Generator,
+                 long_side: int,
+                 calm: bool = False) -> Scene:
+    """Sample the shape of the image, square if it is calm, and the camera."""
+    ratio = 1 if calm else rng.choice((4 / 3, 3 / 2, 1, 3 / 4))
     short = int(round(long_side * min(ratio, 1 / ratio)))
     size = (long_side, short) if ratio >= 1 else (short, long_side)
     pitch = rng.uniform(-3, 18)
@@ -44,7 +49,8 @@ def sample_scene(rng: np.random.Generator, long_side: int) -> Scene:
         horizon=size[1] * float(rng.uniform(0.15, 0.5)),
         eye_height=0.85 + 0.05 * max(pitch, 0) + rng.uniform(-0.3, 0.1),
         pitch=pitch,
-        light=np.array([np.cos(angle), np.sin(angle)]))
+        light=np.array([np.cos(angle), np.sin(angle)]),
+        calm=calm)
 
 
 def paint_background(rng: np.random.Generator, scene: Scene) -> np.ndarray:
@@ -77,6 +83,10 @@ def paint_background(rng: np.random.Generator, scene: Scene) -> np.ndarray:
             interpolation=cv2.INTER_CUBIC)
         image = cv2.addWeighted(image, 1 - weight, cloud, weight, 0)
     canvas = cv2.resize(image, (2 * width, 2 * height))
+    if scene.calm:
+        for _ in range(rng.integers(0, 4)):
+            _paint_shape(rng, canvas)
+        return canvas
     for _ in range(rng.integers(3, 14)):
         _paint_shape(rng, canvas)
     for _ in range(rng.integers(0, 4)):
@@ -130,7 +140,7 @@ def sample_occluders(rng: np.random.Generator, scene: Scene) -> List[Part]:
     """Sample things in front of all people: tables, boxes, posts, blobs."""
     width, height = 2 * scene.size[0], 2 * scene.size[1]
     parts: List[Part] = []
-    if rng.random() > 0.3:
+    if rng.random() > (0.1 if scene.calm else 0.3):
         return parts
     for _ in range(rng.integers(1, 4)):
         kind = rng.choice(('box', 'post', 'rail', 'blob', 'table'))
@@ -198,24 +208,29 @@ def paint_shadow(canvas: np.ndarray, spot: np.ndarray, size: float) -> None:
         cv2.copyTo(dark, mask, view)
 
 
-def finish_image(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
-    """Downsample the canvas by two and add light, blur and camera noise.
+def finish_image(rng: np.random.Generator, canvas: np.ndarray,
+                 scene: Scene) -> np.ndarray:
+    """Downsample the canvas by two and add light, blur and camera noise,
+    which a calm scene is without.
 
     Args:
         rng (np.random.Generator): The source of randomness.
         canvas (np.ndarray): uint8 canvas of shape (2 * h, 2 * w, 3).
+        scene (Scene): The scene that was painted.
 
     Returns:
         np.ndarray: uint8 image of shape (h, w, 3).
     """
     size = (canvas.shape[1] // 2, canvas.shape[0] // 2)
     image = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)
-    if rng.random() < 0.25:
+    if not scene.calm and rng.random() < 0.25:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 0.9))
     # Light that fades across the image, with a tint.
     corners = rng.uniform(0.75, 1.2, (2, 2, 1)) * rng.uniform(0.9, 1.1, 3)
     light = cv2.resize((128 * corners).astype(np.uint8), size)
     image = cv2.multiply(image, light, scale=1 / 128)
+    if scene.calm:
+        return image
     strength = rng.uniform(0, 0.08)
     noise = np.frombuffer(rng.bytes(image.size), dtype=np.uint8)
     return cv2.addWeighted(image, 1, noise.reshape(image.shape), strength,
