@@ -44,6 +44,8 @@ class GroupPoseDecoder(BaseModule):
         relative_offsets (bool): Sample and refine in units of the pose's
             size instead of cells of the maps and logits, so that what is
             learned of large people holds for small ones. Defaults to False.
+        instance_content (bool): Start instance queries from the features of
+            their token, too, see :meth:`initial_queries`. Defaults to False.
         quality (dict, optional): Arguments of :class:`PoseQuality`, whose
             term of what is in the image at the keypoints is added to the
             class logits of each layer. Defaults to no such term.
@@ -69,6 +71,7 @@ class GroupPoseDecoder(BaseModule):
                  official_aux: bool = True,
                  relative_positions: bool = False,
                  relative_offsets: bool = False,
+                 instance_content: bool = False,
                  quality: Optional[dict] = None):
         super().__init__()
         layer_cfg = dict(dict(type='GroupAttentionDecoderLayer'), **layer_cfg)
@@ -84,6 +87,7 @@ class GroupPoseDecoder(BaseModule):
         self.official_aux = official_aux
         self.relative_positions = relative_positions
         self.relative_offsets = relative_offsets
+        self.instance_content = instance_content
 
         self.instance_embedding = nn.Embedding(1, embed_dims)
         self.keypoint_embedding = nn.Embedding(num_keypoints, embed_dims)
@@ -134,7 +138,8 @@ class GroupPoseDecoder(BaseModule):
         """Build the queries of instances from their features and poses.
 
         QUIRK: an instance query starts from its embedding alone, without
-        content of the image (and gets no positional term in any layer).
+        content of the image (and gets no positional term in any layer), but
+        for ``instance_content``.
 
         Args:
             content (Tensor): Features of each instance, (B, N, C).
@@ -145,6 +150,8 @@ class GroupPoseDecoder(BaseModule):
         """
         instance = self.instance_embedding.weight.expand(
             *content.shape[:2], 1, -1)
+        if self.instance_content:
+            instance = instance + content[:, :, None]
         keypoints = content[:, :, None] + self.keypoint_embedding.weight
         return QueryGroup(
             content=torch.cat([instance, keypoints], 2),
