@@ -131,8 +131,7 @@ def measure_steps(args: argparse.Namespace,
             training.write_config()
             first_of.setdefault(training.name, training)
         cases = {
-            name: Step(training.folder / 'config.py',
-                       args.settings.device).prepare
+            name: Step(training.config_file, args.settings.device).prepare
             for name, training in first_of.items()
         }
         results.add(

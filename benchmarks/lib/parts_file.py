@@ -102,7 +102,9 @@ def train_by_iterations(config: Config, steps: int, interval: int) -> None:
     cosine.pop('convert_to_iter_based', None)
     cosine.update(end=steps, T_max=steps, by_epoch=False)
     hooks = config.default_hooks
-    hooks.logger.log_metric_by_epoch = False
+    hooks.logger.update(
+        interval=min(hooks.logger.interval, interval),
+        log_metric_by_epoch=False)
     hooks.checkpoint.update(
         by_epoch=False, interval=interval, max_keep_ckpts=1)
     config.custom_hooks = []  # EpochSeedHook is for training by epochs

@@ -27,6 +27,12 @@ class Training(NamedTuple):
     seed: int = 0
 
     @property
+    def config_file(self) -> Path:
+        """Where the config is. Not in the folder itself, where the run
+        writes what it makes of it, under the same name."""
+        return self.folder / 'given' / 'config.py'
+
+    @property
     def checkpoint(self) -> Path:
         """The weights at its end."""
         loop = self.config.train_cfg
@@ -45,7 +51,7 @@ class Training(NamedTuple):
         """Train, unless it is finished; return what went wrong."""
         if self.finished:
             return None
-        arguments = [self.folder / 'config.py', '--work-dir', self.folder]
+        arguments = [self.config_file, '--work-dir', self.folder]
         # Resuming nothing, MMEngine would leave load_from out, too.
         if (self.folder / 'last_checkpoint').is_file():
             arguments.append('--resume')
@@ -83,9 +89,9 @@ class Training(NamedTuple):
 
     def write_config(self) -> None:
         """Write the config into the folder, or find it there."""
-        path, text = self.folder / 'config.py', self.config.pretty_text
+        path, text = self.config_file, self.config.pretty_text
         if not path.is_file():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         elif path.read_text() != text:
             raise ValueError(f'{path}: another training is in this folder. '

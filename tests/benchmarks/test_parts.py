@@ -153,9 +153,11 @@ def test_two_variants_from_end_to_end(data, tmp_path, monkeypatch, capsys):
     def run_tool(tool, arguments, log, threads):
         """Train in this process."""
         config = Config.fromfile(str(arguments[0]))
-        config.work_dir = str(arguments[0].parent)
+        config.work_dir = str(arguments[2])
         config.train_dataloader.batch_size = 2
-        started.append(arguments[0].parent.name)
+        started.append(arguments[2].name)
+        # MMEngine would give the second run the log of the first.
+        config.visualizer.name = started[-1]
         Runner.from_cfg(config).train()
 
     monkeypatch.setattr(trainings, 'run_tool', run_tool)

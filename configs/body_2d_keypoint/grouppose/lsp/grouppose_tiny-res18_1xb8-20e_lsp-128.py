@@ -1,12 +1,9 @@
-_base_ = [
-    '../drawn/grouppose_tiny-res18_1xb8-6e_drawn-128.py',
-    '../../../_base_/datasets/lsp.py'
-]
+_base_ = '../drawn/grouppose_tiny-res18_1xb8-6e_drawn-128.py'
 
 # A small Group Pose that learns the photographs of Leeds Sports Pose and of
 # its extended training set from scratch on a CPU.
 
-metainfo = _base_.dataset_info
+metainfo = dict(from_file='configs/_base_/datasets/lsp.py')
 
 # runtime
 max_epochs = 20
@@ -26,8 +23,7 @@ param_scheduler = [
 ]
 
 # model
-model = dict(
-    head=dict(data_decoder=dict(metainfo=dict(_delete_=True, **metainfo))))
+model = dict(head=dict(data_decoder=dict(metainfo=metainfo)))
 
 # pipelines: one person is labeled on each photograph, mosaics have four
 load_pipeline = [dict(type='LoadPoseImage'), dict(type='PoseInstanceFilter')]
@@ -74,14 +70,14 @@ train_dataloader = dict(
 # while it trains, on the tenth of the extended set that is kept aside
 val_dataloader = dict(
     dataset=dict(
-        metainfo=dict(_delete_=True, **metainfo),
+        metainfo=metainfo,
         dataset=dict(
             data_root=lspet_root,
             ann_file='annotations/lspet_val.json',
             data_prefix=dict(img='images/'))))
 test_dataloader = dict(
     dataset=dict(
-        metainfo=dict(_delete_=True, **metainfo),
+        metainfo=metainfo,
         dataset=dict(
             data_root=lsp_root,
             ann_file='annotations/lsp_test.json',
