@@ -192,6 +192,25 @@ def test_two_variants_from_end_to_end(data, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.count('| ema | ') == 2
 
 
+def test_steps_are_timed_again_for_another_variant(tmp_path, monkeypatch):
+    timed = []
+
+    def measure_variants(what, cases, settings):
+        timed.append(list(cases))
+        return [
+            dict(what=what, case=name, seconds=[2], first=[1], memory_mib=3)
+            for name in cases
+        ]
+
+    monkeypatch.setattr(compare_parts, 'measure_variants', measure_variants)
+    for names in (['ema'], ['ema'], ['ema', 'varifocal'], ['varifocal']):
+        args = parse('--out', tmp_path, '--seeds', 0, '--variants', *names)
+        described = compare_parts.describe_trainings(args, PARTS)
+        costs = compare_parts.measure_steps(args, described)
+        assert costs[names[-1]]['seconds'] == [2]
+    assert timed == [['baseline', 'ema'], ['baseline', 'ema', 'varifocal']]
+
+
 @pytest.mark.parametrize('arguments, message', [
     (('--variants', 'denoising-none'), 'denoising-none is not for grouppose'),
     (('--method', 'detrpose', '--data', 'lsp'), 'no config of detrpose'),
