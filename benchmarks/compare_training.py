@@ -86,8 +86,7 @@ def measure(training: Training, out: Path,
     """Evaluate a method: rows with true boxes, or none, and with those of
     the detector."""
     method = find_method(
-        f'{training.folder / "config.py"}:{training.checkpoint}',
-        name=training.name)
+        f'{training.config_file}:{training.checkpoint}', name=training.name)
     data = DataSet(out.resolve() / 'data',
                    'annotations/person_keypoints_val.json', 'val')
     rows = measure_accuracy(method, data, training.folder / 'test', boxes

@@ -1,6 +1,7 @@
 """Trainings that are to be compared: each a process of its own, begun again
 where it was cut, with what it learned on the way."""
 import json
+import statistics
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -26,6 +27,12 @@ class Training(NamedTuple):
     seed: int = 0
 
     @property
+    def config_file(self) -> Path:
+        """Where the config is. Not in the folder itself, where the run
+        writes what it makes of it, under the same name."""
+        return self.folder / 'given' / 'config.py'
+
+    @property
     def checkpoint(self) -> Path:
         """The weights at its end."""
         loop = self.config.train_cfg
@@ -44,7 +51,7 @@ class Training(NamedTuple):
         """Train, unless it is finished; return what went wrong."""
         if self.finished:
             return None
-        arguments = [self.folder / 'config.py', '--work-dir', self.folder]
+        arguments = [self.config_file, '--work-dir', self.folder]
         # Resuming nothing, MMEngine would leave load_from out, too.
         if (self.folder / 'last_checkpoint').is_file():
             arguments.append('--resume')
@@ -62,6 +69,18 @@ class Training(NamedTuple):
                     points[row['step']] = row[metric]
         return sorted(points.items())
 
+    def seconds_per_step(self) -> float:
+        """Mean time of an iteration by the log, with what else the machine
+        was doing; not for comparisons."""
+        times = [
+            row['time']
+            for log in sorted(self.folder.glob('*/vis_data/scalars.json'))
+            for row in map(json.loads,
+                           log.read_text().splitlines())
+            if 'loss' in row and 'time' in row
+        ]
+        return statistics.mean(times) if times else float('nan')
+
     def count_parameters(self) -> int:
         """Numbers in the model that can be learned, not its buffers."""
         init_default_scope(self.config.default_scope)
@@ -70,9 +89,9 @@ class Training(NamedTuple):
 
     def write_config(self) -> None:
         """Write the config into the folder, or find it there."""
-        path, text = self.folder / 'config.py', self.config.pretty_text
+        path, text = self.config_file, self.config.pretty_text
         if not path.is_file():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         elif path.read_text() != text:
             raise ValueError(f'{path}: another training is in this folder. '
@@ -84,16 +103,21 @@ def read_training_config(name: str, out: Path, **length: int) -> Config:
     """Read a config of ``benchmarks/configs`` and let it use the drawn data
     of a folder of results, for ``max_epochs`` or ``max_iters``."""
     config = read_config(str(ROOT / 'benchmarks/configs' / name))
+    use_drawn_data(config, out)
+    config.train_cfg.update(length)
+    end, = length.values()
+    config.param_scheduler[1].update(end=end, T_max=end)
+    return config
+
+
+def use_drawn_data(config: Config, out: Path) -> None:
+    """Let a config use the drawn data of a folder of results."""
     data = out.resolve() / 'data'
     for split in ('train', 'val', 'test'):
         dataset = config[f'{split}_dataloader'].dataset
         dataset.get('dataset', dataset).data_root = f'{data}/'
         for evaluator in evaluators_of(config, split):
             evaluator.ann_file = str(annotation_file(data, 'val'))
-    config.train_cfg.update(length)
-    end, = length.values()
-    config.param_scheduler[1].update(end=end, T_max=end)
-    return config
 
 
 def train_all(trainings: Sequence[Training], jobs: int) -> Dict[Path, str]:

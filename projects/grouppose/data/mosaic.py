@@ -1,18 +1,17 @@
 """Four images in one: more people, and smaller ones."""
-import itertools
-from typing import Any, Dict, Sequence
+from typing import Sequence
 
 import numpy as np
-from mmcv.transforms import BaseTransform, Compose
 from mmengine.config import ConfigDict
 from mmpose.registry import TRANSFORMS
 
-from .results import INSTANCE_KEYS, move_people
+from .mixing import MixingTransform, unite_people
+from .results import move_people
 from .transforms import PoseResize
 
 
 @TRANSFORMS.register_module()
-class PoseMosaic(BaseTransform):
+class PoseMosaic(MixingTransform):
     """Put the image and three others of the data set side by side (DETRPose).
 
     Each is resized to the same length of its shorter side, and lies in the
@@ -34,7 +33,7 @@ class PoseMosaic(BaseTransform):
     def __init__(self,
                  pre_transform: Sequence[ConfigDict],
                  short_side: int = 320):
-        self.pre_transform = Compose(pre_transform)
+        super().__init__(pre_transform)
         self.resize = PoseResize(short_side)
 
     def transform(self, results: dict) -> dict:
@@ -43,13 +42,8 @@ class PoseMosaic(BaseTransform):
         Raises:
             ValueError: If the image is not one of a data set.
         """
-        dataset = results.get('dataset')
-        if dataset is None:
-            raise ValueError(
-                f'{results.get("img_path")}: PoseMosaic needs the data set of '
-                'the image in `dataset`, where data sets of MMPose put it. '
-                'Use it in the pipeline of a training data set only.')
-        parts = [results] + [self._load_another(dataset) for _ in range(3)]
+        parts = [results]
+        parts += [self.load_another(results) for _ in range(3)]
         parts = [self.resize(part) for part in parts]
         height, width = np.max([part['img_shape'] for part in parts], axis=0)
         canvas = np.zeros((2 * height, 2 * width, 3), dtype=np.uint8)
@@ -58,27 +52,7 @@ class PoseMosaic(BaseTransform):
             rows, columns = part['img_shape']
             canvas[top:top + rows, left:left + columns] = part['img']
             move_people(part, (left, top))
-        return {**results, **_unite_people(parts), **_whole(canvas)}
-
-    def _load_another(self, dataset) -> dict:
-        """Any image of the data set, loaded."""
-        loaded = None
-        while loaded is None:  # LoadPoseImage may pass over broken files
-            index = np.random.randint(len(dataset))
-            info = dict(dataset.get_data_info(index), dataset=dataset)
-            loaded = self.pre_transform(info)
-        return loaded
-
-
-def _unite_people(parts: Sequence[dict]) -> dict:
-    """The values for each person of all images, one image after another."""
-    people: Dict[str, Any] = {}
-    for key in INSTANCE_KEYS:
-        if all(key in part for part in parts):
-            values = [part[key] for part in parts]
-            people[key] = np.concatenate(values) if isinstance(
-                values[0], np.ndarray) else [*itertools.chain(*values)]
-    return people
+        return {**results, **unite_people(parts), **_whole(canvas)}
 
 
 def _whole(img: np.ndarray) -> dict:
