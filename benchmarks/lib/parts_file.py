@@ -13,18 +13,20 @@ PARTS_FILE = ROOT / 'benchmarks/configs/parts.yml'
 METHODS = ('grouppose', 'detrpose')
 BASELINE = 'baseline'
 PROB = 0.5  # of an added augmentation
-FIELDS = {'says', 'methods', 'changes', 'augmentations', 'parts'}
+SPLITS = ('train', 'val', 'test')
+FIELDS = {'says', 'methods', 'changes', 'augmentations', 'replaced', 'parts'}
 
 
 class Part(NamedTuple):
     """A variant of a recipe: its name, a phrase, the methods it fits, changes
-    of a config by their path, transforms to insert, and other parts that it
-    has, too."""
+    of a config by their path, transforms to insert, those to replace by their
+    type, and other parts that it has, too."""
     name: str
     says: str
     methods: Sequence[str] = METHODS
     changes: Optional[dict] = None
     augmentations: Sequence[dict] = ()
+    replaced: Optional[Dict[str, dict]] = None
     parts: Sequence[str] = ()
 
 
@@ -73,6 +75,12 @@ def apply_part(config: Config, part: Part, parts: Dict[str, Part],
     had = [parts[name] for name in part.parts]
     for one in [*(x for x in had if method in x.methods), part]:
         config.merge_from_dict(copy.deepcopy(one.changes or {}))
+        for split in SPLITS if one.replaced else ():
+            dataset = config[f'{split}_dataloader'].dataset
+            dataset.pipeline = [
+                copy.deepcopy(one.replaced.get(step['type'], step))
+                for step in dataset.pipeline
+            ]
         for transform in one.augmentations:
             added.append(
                 dict(

@@ -125,3 +125,50 @@ def test_registered_names():
     for name in ('PoseQuality', 'DistributionDistillationLoss'):
         assert name in MODELS
     assert issubclass(DETRPoseDecoder, GroupPoseDecoder)
+
+
+@pytest.mark.parametrize('kind', ['grouppose', 'detrpose'])
+def test_predicted_oks_is_a_factor_of_scores(kind):
+    """One half of both, as it starts; poses and training scores stay."""
+    plain = build_drawn(kind)
+    model = build_drawn(kind, decoder=dict(predicted_oks=True))
+    model.load_state_dict(plain.state_dict(), strict=False)
+    image = torch.rand(1, 3, 32, 32)
+    expected, found = predict(plain, image), predict(model, image)
+    torch.testing.assert_close(found['keypoints'], expected['keypoints'])
+    torch.testing.assert_close(found['logits'].sigmoid(),
+                               expected['logits'].sigmoid() / 2)
+    assert found.keys() == expected.keys()
+    model.head.switch_to_deploy()
+    torch.testing.assert_close(predict(model, image), found)
+
+
+@pytest.mark.parametrize('kind', ['grouppose', 'detrpose'])
+@pytest.mark.parametrize('people', [[2, 12], [0, 0]])
+def test_predicted_oks_is_learned(kind, people):
+    model = build_drawn(
+        kind,
+        decoder=dict(predicted_oks=True),
+        criterion=dict(losses=dict(loss_oks=dict(type='PredictedOKSLoss'))))
+    total, losses = compute_losses(
+        model, make_batch([(32, 48), (32, 48)], people, num_keypoints=17))
+    assert {'d0.loss_oks', 'loss_oks'} <= losses.keys()
+    assert 'enc.loss_oks' not in losses
+    total.backward()
+    for head in model.head.decoder.oks_embeds:
+        assert head.layers[1].weight.grad is not None
+        if any(people):
+            assert head.layers[1].weight.grad.abs().max() > 0
+
+
+def test_instances_start_from_their_token():
+    decoder = build_small_model(decoder=dict(
+        instance_content=True)).head.decoder
+    content = torch.randn(1, 3, 32)
+    queries = decoder.initial_queries(content, torch.rand(1, 3, 5, 2)).content
+    torch.testing.assert_close(queries[:, :, 0],
+                               content + decoder.instance_embedding.weight)
+    plain = build_small_model().head.decoder
+    queries = plain.initial_queries(content, torch.rand(1, 3, 5, 2)).content
+    torch.testing.assert_close(
+        queries[:, :, 0], plain.instance_embedding.weight.expand(1, 3, -1))

@@ -159,3 +159,12 @@ def test_modulated_cost_without_power_is_focal():
                     dict(type='FocalCost'))
     ]
     torch.testing.assert_close(*found)
+
+
+def test_predicted_oks_learns_that_of_matched_poses():
+    outputs, targets, matches, oks = make_case()
+    outputs['oks'] = torch.randn(1, 1, 3, 1)
+    loss = MODELS.build(dict(type='PredictedOKSLoss', loss_weight=2.0))
+    score = outputs['oks'][0, 0, 1, 0].sigmoid().item()
+    assert loss(outputs, targets, matches).item() == pytest.approx(
+        2 * cross_entropy(score, oks), rel=1e-4)

@@ -20,7 +20,7 @@ from .hybrid_encoder import DFineHybridEncoder
 from .losses import KeypointL1Loss, KeypointOKSLoss, QueryFocalLoss
 from .matcher import KeypointQueryMatcher, UnionMatcher
 from .quality_losses import (MatchabilityAwareLoss, OKSVarifocalLoss,
-                             PositionSupervisedLoss)
+                             PositionSupervisedLoss, PredictedOKSLoss)
 from .query_groups import EncoderSupervision, GroupQueries
 from .query_selection import LearnedContentSelection, PoseQuerySelection
 
@@ -37,6 +37,7 @@ __all__ = [
     'KeypointL1Loss', 'KeypointOKSCost', 'KeypointOKSLoss',
     'KeypointQueryMatcher', 'LearnedContentSelection', 'MatchabilityAwareLoss',
     'OKSDenoisingQueries', 'OKSVarifocalLoss', 'PoseModulatedFocalCost',
-    'PoseQuerySelection', 'PositionSupervisedLoss', 'QueryFocalLoss',
-    'ReleasedDenoisingQueries', 'SetCriterion', 'UnionMatcher'
+    'PoseQuerySelection', 'PredictedOKSLoss', 'PositionSupervisedLoss',
+    'QueryFocalLoss', 'ReleasedDenoisingQueries', 'SetCriterion',
+    'UnionMatcher'
 ]

@@ -49,6 +49,9 @@ class GroupPoseDecoder(BaseModule):
         quality (dict, optional): Arguments of :class:`PoseQuality`, whose
             term of what is in the image at the keypoints is added to the
             class logits of each layer. Defaults to no such term.
+        predicted_oks (bool): Predict the OKS of each pose from all of its
+            queries; scores are those of the class times it. Needs
+            :class:`PredictedOKSLoss` in training. Defaults to False.
 
     Raises:
         ValueError: If the width is not a multiple of 4, as the sine embedding
@@ -60,8 +63,9 @@ class GroupPoseDecoder(BaseModule):
     # Weights with a row per class.
     per_class = {r'class_embeds\.\d+\.(?:weight|bias)': 0}
     # Coordinates and the scores that people are ranked by.
-    full_precision: Tuple[str, ...] = ('class_embeds', 'pose_embeds',
-                                       'ref_point_head', 'quality')
+    full_precision: Tuple[str,
+                          ...] = ('class_embeds', 'pose_embeds',
+                                  'ref_point_head', 'quality', 'oks_embeds')
 
     def __init__(self,
                  num_layers: int,
@@ -72,7 +76,8 @@ class GroupPoseDecoder(BaseModule):
                  relative_positions: bool = False,
                  relative_offsets: bool = False,
                  instance_content: bool = False,
-                 quality: Optional[dict] = None):
+                 quality: Optional[dict] = None,
+                 predicted_oks: bool = False):
         super().__init__()
         layer_cfg = dict(dict(type='GroupAttentionDecoderLayer'), **layer_cfg)
         self.layers = ModuleList(
@@ -98,6 +103,12 @@ class GroupPoseDecoder(BaseModule):
         self.pose_embeds = ModuleList(
             [FFN(embed_dims, embed_dims, 2, 3) for _ in range(num_layers)])
         self.add_quality(quality)
+        self.oks_embeds = None
+        if predicted_oks:
+            self.oks_embeds = ModuleList([
+                FFN(2 * embed_dims, embed_dims, 1, 2)
+                for _ in range(num_layers)
+            ])
 
     def add_quality(self, quality: Optional[dict]) -> None:
         """Add the quality heads, by their arguments, if there are to be
@@ -120,6 +131,8 @@ class GroupPoseDecoder(BaseModule):
 
     def init_added(self) -> None:
         """Initialize what decoders have besides, after the rest."""
+        for head in self.oks_embeds or ():
+            init_pose_embed(head)
         if self.quality is not None:
             first, *others = self.quality
             first.init_weights()
@@ -133,6 +146,8 @@ class GroupPoseDecoder(BaseModule):
             self.class_embeds[index] = nn.Identity()
             if self.quality is not None:
                 self.quality[index] = nn.Identity()
+            if self.oks_embeds is not None:
+                self.oks_embeds[index] = nn.Identity()
 
     def initial_queries(self, content: Tensor, poses: Tensor) -> QueryGroup:
         """Build the queries of instances from their features and poses.
@@ -221,16 +236,28 @@ class GroupPoseDecoder(BaseModule):
     def score(self, layer: int, query: Tensor, poses: Tensor,
               memory: Tokens) -> Tensor:
         """Predict the class logits after a layer, with the quality of the
-        poses (B, T, K, 2) that it has predicted, (B, T, Q)."""
+        poses (B, T, K, 2) that it has predicted, (B, T, Q). The predicted OKS
+        is a factor of their scores, but not in training."""
         logits = self.class_embeds[layer](query[:, :, 0])
+        if self.oks_embeds is not None and not self.training:
+            oks = self.predict_oks(layer, query).sigmoid()
+            scores = logits.sigmoid() * oks
+            logits = scores.log() - (1 - scores).log()
         if self.quality is None:
             return logits
         if memory.mask is not None:  # to the frame of the padded map
             poses = poses * memory.valid_ratios[:, None, None, 0]
         return logits + self.quality[layer](poses, memory.map_of(0))
 
+    def predict_oks(self, layer: int, query: Tensor) -> Tensor:
+        """Logits of the OKS that poses are predicted to have, from the
+        instance query and the mean of those of its keypoints, (B, T, 1)."""
+        seen = torch.cat([query[:, :, 0], query[:, :, 1:].mean(2)], -1)
+        return self.oks_embeds[layer](seen)  # type: ignore[index]
+
     def predict_more(self, layer: int, query: Tensor) -> OutputSet:
-        """Predict something else after a layer; here nothing.
+        """Predict something else after a layer; here the logits of the OKS
+        ``oks`` (B, T, 1) in training, for ``predicted_oks``.
 
         For decoders that derive from this one or from another of the family:
         all call it for each of their layers.
@@ -243,7 +270,9 @@ class GroupPoseDecoder(BaseModule):
         Returns:
             dict[str, Tensor]: Entries of the output set, (B, T, ...).
         """
-        return {}
+        if self.oks_embeds is None or not self.training:
+            return {}
+        return dict(oks=self.predict_oks(layer, query))
 
     def sampling_frames(self, references: Tensor, memory: Tokens) -> Tensor:
         """Where each query samples the maps.

@@ -152,3 +152,27 @@ class PositionSupervisedLoss(OKSScoreLoss):
     def weights(self, scores, target):
         share = torch.where(target > 0, self.alpha, 1 - self.alpha)
         return share * (target - scores).abs()**self.gamma
+
+
+@MODELS.register_module()
+class PredictedOKSLoss(SetLoss):
+    """Binary cross-entropy of the OKS that the decoder predicts for matched
+    poses, with the OKS that they have as target, see ``predicted_oks`` of
+    :class:`GroupPoseDecoder`.
+
+    Scores of the class thus learn who is there from the first step on, while
+    nobody's pose is right yet; what ranks poses is learned beside them.
+
+    Args:
+        loss_weight (float): Weight of the loss. Defaults to 1.
+    """
+
+    keys = ('oks', 'keypoints')
+
+    def forward(self, outputs, targets, matches):
+        oks = matches.poses(outputs, targets).oks.detach()
+        sets = torch.arange(len(oks), device=oks.device)[:, None]
+        logits = outputs['oks'][sets, matches.images, matches.queries, 0]
+        loss = F.binary_cross_entropy_with_logits(
+            logits, oks, reduction='none')
+        return self.loss_weight * loss.sum(1)
