@@ -37,6 +37,8 @@ PROGRAMS = Path(__file__).resolve().parent
 TINY = 'configs/body_2d_keypoint/{0}/drawn/{0}_tiny-{1}_1xb8-6e_drawn-128.py'
 TINY_MODELS = (TINY.format('grouppose',
                            'res18'), TINY.format('detrpose', 'hgnetv2'))
+# With the switches that make training faster.
+FAST = TINY.format('grouppose', 'res18-fast')
 MODELS = ('grouppose-r50', 'detrpose-s', 'detrpose-l')
 OTHERS = ('edpose-r50', 'rtmo-l')
 TOGETHER = 4  # steps that run side by side
@@ -86,7 +88,7 @@ def plan(rehearse: bool) -> List[Step]:
         tiny = ['--size', '64', '64']
         once = ['--repeats', '1', '--warmup', '0']
         models = others = TINY_MODELS[:1]
-        curve_models = TINY_MODELS
+        curve_models = FAST, TINY_MODELS[1]
         trained = TINY_MODELS[:1]
         sampling = [
             *once, *tiny, '--real-time-size', '64', '--instances', '2',
@@ -108,7 +110,7 @@ def plan(rehearse: bool) -> List[Step]:
     else:
         device = ['--device', 'cuda']
         models, others, trained = MODELS[:2], OTHERS, MODELS[:2]
-        curve_models = MODELS
+        curve_models = (*MODELS, FAST)
         sampling, precision, curves, speed, training, resume = (
             [] for _ in range(6))
         speed = ['--repeats', '5']

@@ -67,10 +67,23 @@ def test_every_part_takes_a_step(method, name, drawn, tmp_path):
         assert any(path.startswith(x) or x.startswith(path) for x in expected)
     assert bool(found) == bool(expected)
 
+    take_step(training, tmp_path)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('method, name', FITTING)
+def test_every_part_takes_a_step_on_a_gpu(method, name, drawn, tmp_path):
+    args = parse('--out', drawn, '--method', method, '--variants', name,
+                 '--seeds', 0)
+    take_step(
+        compare_parts.describe_trainings(args, PARTS)[-1], tmp_path, 'cuda')
+
+
+def take_step(training, folder, device='cpu'):
     training.config.train_dataloader.batch_size = 2
-    file = tmp_path / 'config.py'
+    file = folder / 'config.py'
     file.write_text(training.config.pretty_text)
-    Step(file).prepare()()
+    Step(file, device).prepare()()
 
 
 def make_config():
