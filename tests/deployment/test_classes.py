@@ -35,7 +35,7 @@ test_dataloader = dict(dataset=dict(metainfo=metainfo))
 def exported(request, tmp_path_factory):
     """The model, its weights, and its ONNX file."""
     folder = tmp_path_factory.mktemp('exported')
-    base, = CONFIGS.glob(f'{request.param}/drawn/*.py')
+    base, = CONFIGS.glob(f'{request.param}/drawn/{request.param}_*.py')
     path = folder / 'config.py'
     path.write_text(CONFIG.format(base=str(base), classes=CLASSES))
     return write_onnx(path, folder)

@@ -73,7 +73,7 @@ def drawn_config(method: str, **head) -> Config:
         method (str): 'grouppose' or 'detrpose'.
         head: Changes to the head's config.
     """
-    path, = glob(f'configs/body_2d_keypoint/{method}/drawn/*.py')
+    path, = glob(f'configs/body_2d_keypoint/{method}/drawn/{method}_*.py')
     config = Config(dict(model=Config.fromfile(path).model))
     config.merge_from_dict(dict(model=dict(head=head)))
     return config.model

@@ -63,7 +63,7 @@ def write_drawn_config(folder: Path, method: str = 'grouppose') -> Path:
     ]
     ann_file.write_text(json.dumps(content))
 
-    base, = ROOT.glob(f'configs/body_2d_keypoint/{method}/drawn/*.py')
+    base, = ROOT.glob(f'configs/body_2d_keypoint/{method}/drawn/{method}_*.py')
     config = folder / 'tiny.py'
     config.write_text(CONFIG.format(base=str(base), data_root=f'{data_root}/'))
     return config

@@ -141,6 +141,30 @@ def test_finished_image_is_half_the_canvas():
     assert image.shape == (48, 64, 3) and image.dtype == np.uint8
 
 
+def test_calm_scenes():
+    """Square, at most four people, who are larger, and smoother images."""
+    calm = [draw_image([3, i], 160, calm=True) for i in range(80)]
+    plain = [draw_image([3, i], 160) for i in range(80)]
+    assert all(image.shape == (160, 160, 3) for image, _ in calm)
+    assert {len(people) for _, people in calm} == {0, 1, 2, 3, 4}
+
+    def area(images):
+        return np.median([
+            person['area'] / image[..., 0].size for image, people in images
+            for person in people
+        ])
+
+    def noise(images):
+        return np.median([
+            np.abs(cv2.Laplacian(image, cv2.CV_32F)).mean()
+            for image, _ in images
+        ])
+
+    assert area(calm) > 1.2 * area(plain)
+    assert noise(calm) < 0.7 * noise(plain)
+    assert draw_image([3, 1], 160, calm=True)[1] == calm[1][1]
+
+
 def test_sides_and_faces():
     front, _ = look(make_figure(0))
     back, _ = look(make_figure(180))

@@ -124,7 +124,7 @@ def draw_image(seed: Union[np.random.SeedSequence, np.random.Generator, int],
             part.paint(canvas)
     for part in occluders:
         part.paint(canvas)
-    image = finish_image(rng, canvas, scene)
+    image = finish_image(rng, canvas, scene.calm)
     return image, [_annotate(view, image.shape[:2]) for view in views]
 
 

@@ -208,28 +208,28 @@ def paint_shadow(canvas: np.ndarray, spot: np.ndarray, size: float) -> None:
         cv2.copyTo(dark, mask, view)
 
 
-def finish_image(rng: np.random.Generator, canvas: np.ndarray,
-                 scene: Scene) -> np.ndarray:
-    """Downsample the canvas by two and add light, blur and camera noise,
-    which a calm scene is without.
+def finish_image(rng: np.random.Generator,
+                 canvas: np.ndarray,
+                 calm: bool = False) -> np.ndarray:
+    """Downsample the canvas by two and add light, blur and camera noise.
 
     Args:
         rng (np.random.Generator): The source of randomness.
         canvas (np.ndarray): uint8 canvas of shape (2 * h, 2 * w, 3).
-        scene (Scene): The scene that was painted.
+        calm (bool): Add light alone. Defaults to False.
 
     Returns:
         np.ndarray: uint8 image of shape (h, w, 3).
     """
     size = (canvas.shape[1] // 2, canvas.shape[0] // 2)
     image = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)
-    if not scene.calm and rng.random() < 0.25:
+    if not calm and rng.random() < 0.25:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 0.9))
     # Light that fades across the image, with a tint.
     corners = rng.uniform(0.75, 1.2, (2, 2, 1)) * rng.uniform(0.9, 1.1, 3)
     light = cv2.resize((128 * corners).astype(np.uint8), size)
     image = cv2.multiply(image, light, scale=1 / 128)
-    if scene.calm:
+    if calm:
         return image
     strength = rng.uniform(0, 0.08)
     noise = np.frombuffer(rng.bytes(image.size), dtype=np.uint8)
