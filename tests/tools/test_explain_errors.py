@@ -5,6 +5,7 @@ import pytest
 from mmengine.config import ConfigDict
 
 from projects.grouppose.data.metainfo import load_metainfo
+from projects.grouppose.evaluation import error_report
 from tests.helpers.injected_errors import inject, make_metainfo, make_people
 from tests.helpers.tool_runs import TOOLS, load_tool
 
@@ -114,8 +115,9 @@ def test_areas_of_boxes(run, results, content):
     assert '0.53 of the boxes: 1 people have no positive `area`' in output
 
 
-def test_poses_by_the_name_of_the_image(run, content, tmp_path):
+def test_poses_by_the_name_of_the_image(run, content, tmp_path, monkeypatch):
     """As infer.py writes them."""
+    monkeypatch.setattr(error_report.ErrorReport, 'draw', lambda *_: None)
     results, truth = inject(content, META, miss=0.2)
     for entry in results:
         entry['file_name'] = f'folder/{entry["image_id"]}.jpg'

@@ -25,6 +25,7 @@ regions, people without labeled keypoints, and their poses do not count.
 import argparse
 import json
 import sys
+import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import List, Tuple
@@ -100,7 +101,9 @@ def parse_args(argv=None) -> argparse.Namespace:
 def read_settings(args: argparse.Namespace) -> Tuple[dict, dict]:
     """The metainfo, and the settings of the metric."""
     if args.config is None:
-        return metainfo.load_metainfo(dict(from_file=args.metainfo)), {}
+        with warnings.catch_warnings():  # of where MMPose's own files are
+            warnings.simplefilter('ignore')
+            return metainfo.load_metainfo(dict(from_file=args.metainfo)), {}
     cfg = read_config(args.config)
     evaluator = cfg.get('test_evaluator')
     if not isinstance(evaluator, dict) or 'test_dataloader' not in cfg:

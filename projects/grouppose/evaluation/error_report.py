@@ -104,9 +104,10 @@ class ErrorReport:
         self._draw_gains(figure.add_subplot(grid[0, 1]))
         _draw_bars(
             figure.add_subplot(grid[1, 0]), self.table('size'), 'by size')
+        # Where nobody is, all poses are background.
+        crowded = [g for g in self.table('crowding') if g.name != 'nobody']
         _draw_bars(
-            figure.add_subplot(grid[1, 1]), self.table('crowding'),
-            'by people in the image')
+            figure.add_subplot(grid[1, 1]), crowded, 'by people in the image')
         axis = figure.add_subplot(grid[2, :])
         left = np.zeros(len(keypoints))
         for kind in KEYPOINT_KINDS[1:]:
