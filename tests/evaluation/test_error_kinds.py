@@ -250,11 +250,19 @@ def test_poses_that_do_not_count():
     found = count(content, results)
     assert found['doubled'].count == 1 and found['background'].total == 20
     assert count(content, results, max_dets=40)['background'].total == 32
-    # Taking some out brings in no others.
+
+
+def test_none_moves_up():
+    """Poses that do not count still do not when others are taken out."""
+    content = make_people([2])
+    first, second = inject(content, META)[0]
+    results = [dict(first, score=0.9 - i / 100) for i in range(20)]
+    results.append(dict(second, score=0.1))
     evaluation = evaluate(content, results)
     errors = evaluation.find_errors()
-    assert len(errors.doubles[0]) == 19
-    assert find_gains(evaluation, errors)['doubled'] == pytest.approx(1)
+    assert [len(poses) for poses in errors.doubles] == [19, 0]
+    assert errors.found.tolist() == [True, False]
+    assert find_gains(evaluation, errors)['doubled'] < 0.6
 
 
 @pytest.mark.parametrize('use_area', [True, False])

@@ -77,13 +77,10 @@ def classify_keypoints(
     same = keypoint_similarity(poses, people, areas, sigmas) * labeled
     mirrored = keypoint_similarity(poses, people[:, flip_indices], areas,
                                    sigmas[flip_indices])
-    paired = flip_indices != np.arange(len(flip_indices))
-    mirrored *= labeled[:, flip_indices] & paired
+    mirrored *= labeled[:, flip_indices]
+    best = np.maximum(same, mirrored).max(1)
     rows = np.arange(len(owners))
     right, inverted = same[rows, owners], mirrored[rows, owners]
-    others = np.maximum(same, mirrored)
-    others[rows, owners] = 0
-    best = np.maximum(np.maximum(right, inverted), others.max(1, initial=0))
     kinds = np.select([
         ~labeled[owners], right >= GOOD_SIMILARITY, best < NEAR, right == best,
         inverted == best
@@ -308,13 +305,10 @@ class ErrorEvaluation(PoseCOCOeval):
             here = [not person['ignore'] for person in self._gts[key]]
             counted = [p for p, counts in zip(self._gts[key], here) if counts]
             people += counted
-            rows = zip(self._dts[key], result['dtMatches'][0],
-                       result['dtIgnore'][0])
-            for row, (pose, person, ignored) in enumerate(rows):
-                if ignored:
-                    continue
+            rows = zip(self._dts[key], result['dtMatches'][0])
+            for row, (pose, person) in enumerate(rows):
                 oks = self.ious[key][row][here] if counted else np.zeros(1)
-                if person >= 0:
+                if person >= 0:  # or a crowd, of which nobody asks
                     poses[person] = pose
                 elif oks.max() >= MIN_OKS:
                     doubles[counted[oks.argmax()]['id']].append(pose)
