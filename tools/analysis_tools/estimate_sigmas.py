@@ -20,7 +20,6 @@ the model is as exact as annotators are, and far above if the model is poor. On
 images that the model was trained on, it may be too low.
 """
 import argparse
-import json
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -42,6 +41,7 @@ from projects.grouppose.describe import dataset_info  # noqa: E402
 from projects.grouppose.describe import known_datasets  # noqa: E402
 from projects.grouppose.evaluation import coco_eval  # noqa: E402
 from projects.grouppose.evaluation import multi_dataset  # noqa: E402
+from projects.grouppose.evaluation import result_file  # noqa: E402
 
 # With so many errors, an estimated sigma is within 13% of the true one in two
 # of three cases.
@@ -97,35 +97,6 @@ def build_metric(cfg: Config, config: str) -> evaluation.PoseCocoMetric:
                      'a config that evaluates one data set with it.')
 
 
-def read_results(path: str, metric: evaluation.PoseCocoMetric) -> List[dict]:
-    """Read poses, and refuse those of other data."""
-    wanted = 'a list of poses, as test_evaluator.outfile_prefix writes it'
-    try:
-        results = json.loads(Path(path).read_text())
-    except ValueError as error:
-        raise ValueError(f'{path}: no JSON: {error}. Give {wanted}.') from None
-    fields = {'image_id', 'category_id', 'keypoints', 'score'}
-    if not isinstance(results, list) or not all(
-            isinstance(entry, dict) and fields <= entry.keys()
-            for entry in results):
-        raise ValueError(f'{path}: not {wanted}.')
-    if not results:
-        raise ValueError(f'{path}: it holds no poses. Give {wanted}.')
-    count = metric.dataset_meta['num_keypoints']
-    for entry in results:
-        if entry['image_id'] not in metric.coco.imgs:
-            raise ValueError(
-                f'{path}: poses of the image {entry["image_id"]}, which '
-                f'{metric.ann_file} does not have. Give the results of the '
-                'data that the config evaluates.')
-        if len(entry['keypoints']) != 3 * count:
-            raise ValueError(
-                f'{path}: {len(entry["keypoints"])} numbers in `keypoints`, '
-                f'{3 * count} are needed: x, y and score of each of the '
-                f'{count} keypoints of the config.')
-    return results
-
-
 def estimate(metric: evaluation.PoseCocoMetric,
              results: List[dict]) -> Tuple[np.ndarray, np.ndarray]:
     """Sigmas of the errors, and the numbers of errors, both (K, )."""
@@ -179,7 +150,12 @@ def run(args: argparse.Namespace) -> None:
     cfg = read_config(args.config, args.cfg_options)
     with redirect_stdout(None):  # in which COCO's reader says what it does
         metric = build_metric(cfg, args.config)
-    results = read_results(args.results, metric)
+    count = metric.dataset_meta['num_keypoints']
+    results = result_file.read_results(args.results, metric.coco.imgs, count,
+                                       metric.ann_file)
+    if not results:
+        raise ValueError(f'{args.results}: it holds no poses. Give '
+                         f'{result_file.WANTED}.')
     given = known_datasets.GivenInfo(args.config, metric.dataset_meta)
     current = given.metainfo['sigmas']
     with redirect_stdout(None):
