@@ -10,13 +10,14 @@ gets schemes.md, schemes.json, curves, the data and the trainings.
 import argparse
 import sys
 from pathlib import Path
-from typing import List, Optional
+from typing import List
 
 from program import ArgumentParser
 
 from benchmarks.lib.charts import draw_curves
 from benchmarks.lib.results import Results, spread
-from benchmarks.lib.trainings import Training, read_training_config, train_all
+from benchmarks.lib.trainings import (Training, find_failure,
+                                      read_training_config, train_all)
 from projects.grouppose.model.decoder_layer import SCHEMES
 from projects.grouppose.synthetic import draw_dataset
 
@@ -70,16 +71,6 @@ def describe_schemes(args: argparse.Namespace,
             folder = args.out / f'{scheme}_{seed}'
             trainings.append(Training(scheme, config, folder, seed))
     return trainings
-
-
-def find_failure(training: Training, failures: dict,
-                 iterations: int) -> Optional[str]:
-    """Why a training has no last evaluation, None if it has one."""
-    steps = [step for step, _ in training.curve('coco/AP')]
-    if training.folder in failures or iterations in steps:
-        return failures.get(training.folder)
-    return ('cut in its last evaluation: remove '
-            f'{training.folder} and start again')
 
 
 def summarize(args: argparse.Namespace, trainings: List[Training],

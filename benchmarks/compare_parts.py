@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
+import numpy as np
 from program import ArgumentParser
 
 from benchmarks.lib.charts import draw_curves
@@ -26,7 +27,8 @@ from benchmarks.lib.parts_file import (BASELINE, METHODS, apply_part,
                                        read_parts, train_by_iterations)
 from benchmarks.lib.results import Results, mebibytes, ratios, spread
 from benchmarks.lib.step import Step
-from benchmarks.lib.trainings import Training, train_all, use_drawn_data
+from benchmarks.lib.trainings import (Training, find_failure, train_all,
+                                      use_drawn_data)
 from benchmarks.lib.variants import COLUMNS as STEP_COLUMNS
 from benchmarks.lib.variants import MEMORY, measure_variants
 from projects.grouppose.synthetic import draw_dataset
@@ -143,13 +145,8 @@ def measure_steps(args: argparse.Namespace,
 def value_at(curve: Curve, place: float) -> float:
     """A metric between two evaluations; before the first one it grows from
     zero."""
-    before = (0, 0.0)
-    for step, value in curve:
-        if step >= place:
-            part = (place - before[0]) / (step - before[0])
-            return before[1] + part * (value - before[1])
-        before = step, value
-    return before[1]
+    steps, values = zip((0, 0.0), *curve)
+    return float(np.interp(place, steps, values))
 
 
 def first_reach(curve: Curve, target: float) -> Optional[float]:
@@ -203,16 +200,6 @@ def table_columns(metrics: Sequence[str]) -> dict:
         'minutes': lambda row: spread(row['minutes']),
         'what': 'says',
     }  # yapf: disable
-
-
-def find_failure(training: Training, failures: dict,
-                 steps: int) -> Optional[str]:
-    """Why a training has no last evaluation, None if it has one."""
-    curve = training.curve('coco/AP')
-    if training.folder in failures or (curve and curve[-1][0] == steps):
-        return failures.get(training.folder)
-    return ('cut in its last evaluation: remove '
-            f'{training.folder} and start again')
 
 
 def summarize(args: argparse.Namespace, parts: dict,

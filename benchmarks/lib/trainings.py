@@ -120,6 +120,16 @@ def use_drawn_data(config: Config, out: Path) -> None:
             evaluator.ann_file = str(annotation_file(data, 'val'))
 
 
+def find_failure(training: Training, failures: dict,
+                 iterations: int) -> Optional[str]:
+    """Why a training has no last evaluation, None if it has one."""
+    steps = [step for step, _ in training.curve('coco/AP')]
+    if training.folder in failures or iterations in steps:
+        return failures.get(training.folder)
+    return ('cut in its last evaluation: remove '
+            f'{training.folder} and start again')
+
+
 def train_all(trainings: Sequence[Training], jobs: int) -> Dict[Path, str]:
     """Run trainings, some at a time, which share the CPU threads, and say when
     each has ended; return why any failed, by its folder.
