@@ -329,10 +329,10 @@ class GroupPoseDecoder(BaseModule):
         """
         if self.relative_positions:
             waves = pose_embedding(poses, self.embed_dims)
-            term = self.ref_point_head(waves)
-            return torch.cat([torch.zeros_like(term[:, :, :1]), term], 2)
-        points = poses * memory.valid_ratios[:, None, None, 0]
-        term = self.ref_point_head(sine_embedding(points, self.embed_dims))
+        else:
+            points = poses * memory.valid_ratios[:, None, None, 0]
+            waves = sine_embedding(points, self.embed_dims)
+        term = self.ref_point_head(waves)
         return torch.cat([torch.zeros_like(term[:, :, :1]), term], 2)
 
 
