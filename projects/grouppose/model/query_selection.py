@@ -10,7 +10,11 @@ from mmpose.registry import MODELS
 from torch import Tensor, nn
 
 from .initialization import init_class_embed, init_pose_embed
+from .pose_frame import pose_size
 from .tokens import Tokens
+
+# Tokens per query among which distinct poses are looked for.
+_CANDIDATES = 6
 
 
 class Selection(NamedTuple):
@@ -38,6 +42,12 @@ class PoseQuerySelection(BaseModule):
         num_keypoints (int): Number of keypoints K.
         num_classes (int): Number of class logits Q.
         embed_dims (int): Width C.
+        distinct (float, optional): Least distance between the poses that are
+            selected in evaluation, see :meth:`choose`. Defaults to none:
+            several tokens of the same person are selected.
+
+    Raises:
+        ValueError: If ``distinct`` is not positive.
     """
 
     # Weights that depend on K: the axis, and entries per keypoint.
@@ -47,9 +57,17 @@ class PoseQuerySelection(BaseModule):
     # Half precision has too few numbers to rank thousands of tokens by.
     full_precision = ('', )
 
-    def __init__(self, num_queries: int, num_keypoints: int, num_classes: int,
-                 embed_dims: int):
+    def __init__(self,
+                 num_queries: int,
+                 num_keypoints: int,
+                 num_classes: int,
+                 embed_dims: int,
+                 distinct: Optional[float] = None):
         super().__init__()
+        if distinct is not None and not distinct > 0:
+            raise ValueError(f'{type(self).__name__}: distinct must be '
+                             f'positive, or None, not {distinct!r}.')
+        self.distinct = distinct
         self.num_queries = num_queries
         self.num_keypoints = num_keypoints
         self.output = nn.Linear(embed_dims, embed_dims)
@@ -83,19 +101,57 @@ class PoseQuerySelection(BaseModule):
 
         # QUIRK: tokens that are not usable stay in the competition, and
         # the score is the best of all classes, the background one too.
-        num_selected = min(num_queries or self.num_queries, tokens.shape[1])
-        selected = logits.max(-1).values.topk(num_selected, dim=1).indices
+        count = min(num_queries or self.num_queries, tokens.shape[1])
+        among = count
+        distinct = None if self.training else self.distinct
+        if distinct is not None:
+            among = min(_CANDIDATES * count, tokens.shape[1])
+        selected = logits.max(-1).values.topk(among, dim=1).indices
+        if distinct is not None:
+            poses = self.predict_poses(
+                gather(tokens, selected), gather(anchors, selected))
+            selected = selected.gather(1, self.choose(poses, count, distinct))
 
-        def gather(values: Tensor) -> Tensor:
-            index = selected[..., None].expand(-1, -1, values.shape[-1])
-            return values.gather(1, index)
+        tokens = gather(tokens, selected)
+        poses = self.predict_poses(tokens, gather(anchors, selected))
+        return Selection(
+            tokens.detach(), poses.detach(),
+            dict(logits=gather(logits, selected), keypoints=poses))
 
-        tokens, anchors = gather(tokens), gather(anchors)
+    def predict_poses(self, tokens: Tensor, anchors: Tensor) -> Tensor:
+        """Predict normalized poses (B, n, K, 2) from features of tokens
+        (B, n, C) and their anchors (B, n, 2)."""
         offsets = self.pose_embed(tokens)
         offsets = offsets.unflatten(-1, (self.num_keypoints, 2))
-        poses = (offsets + anchors[:, :, None]).sigmoid()
-        return Selection(tokens.detach(), poses.detach(),
-                         dict(logits=gather(logits), keypoints=poses))
+        return (offsets + anchors[:, :, None]).sigmoid()
+
+    @staticmethod
+    def choose(poses: Tensor, count: int, distinct: float) -> Tensor:
+        """Choose the poses that no better one is close to; if these are too
+        few, the best of the others follow (after the distinct queries of DDQ,
+        `arXiv 2303.12776 <https://arxiv.org/abs/2303.12776>`_).
+
+        Tokens beside each other predict the same person, whose copies would
+        take the queries of people who are harder to see. In training they
+        stay: the best copy is matched, so scores learn which one it is.
+
+        Args:
+            poses (Tensor): Normalized, the best first, (B, n, K, 2).
+            count (int): How many to choose.
+            distinct (float): Least mean distance of the keypoints of two
+                poses, in sizes of the better one, see :func:`pose_size`.
+
+        Returns:
+            Tensor: Indices of poses, int64, (B, count).
+        """
+        difference = poses[:, :, None] - poses[:, None]
+        distance = difference.square().sum(-1).sqrt().mean(-1)
+        distance = distance / pose_size(poses).mean(-1).transpose(1, 2)
+        order = torch.arange(poses.shape[1], device=poses.device)
+        better = order < order[:, None]
+        copy = ((distance < distinct) & better).any(-1)
+        rank = (order + copy * len(order)).to(poses.dtype)
+        return rank.topk(count, dim=1, largest=False).indices
 
     @staticmethod
     def token_anchors(memory: Tokens) -> Tuple[Tensor, Tensor]:
@@ -152,6 +208,12 @@ class LearnedContentSelection(PoseQuerySelection):
     def token_anchors(memory: Tokens) -> Tuple[Tensor, Tensor]:
         """See the base class; all anchors are finite."""
         return center_logits(memory)
+
+
+def gather(values: Tensor, selected: Tensor) -> Tensor:
+    """The rows of values (B, S, C) that are selected (B, n), (B, n, C)."""
+    return values.gather(1, selected[..., None].expand(-1, -1,
+                                                       values.shape[-1]))
 
 
 def center_logits(memory: Tokens) -> Tuple[Tensor, Tensor]:
