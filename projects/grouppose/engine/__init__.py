@@ -2,6 +2,7 @@
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .augmentation_schedule_hook import AugmentationScheduleHook
 from .bfloat16_optim_wrapper import BFloat16OptimWrapper
+from .channels_last_hook import ChannelsLastHook
 from .epoch_seed_hook import EpochSeedHook
 from .fit_check_hook import FitCheckHook, check_evaluators
 from .gradient_guard_hook import GradientGuardHook
@@ -12,7 +13,7 @@ from .validation_pictures_hook import ValidationPicturesHook
 
 __all__ = [
     'AtomicCheckpointHook', 'AugmentationScheduleHook', 'BFloat16OptimWrapper',
-    'EpochSeedHook', 'FitCheckHook', 'GradientGuardHook',
+    'ChannelsLastHook', 'EpochSeedHook', 'FitCheckHook', 'GradientGuardHook',
     'InputVisualizationHook', 'SafeRunner', 'UpdateEMAHook',
     'ValidationPicturesHook', 'check_evaluators'
 ]
