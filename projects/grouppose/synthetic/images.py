@@ -19,7 +19,7 @@ from .skeletons import (KEYPOINT_NAMES, pose_skeleton, sample_body,
                         sample_posture)
 
 _CROWD = (.04, .36, .25, .14, .08, .05, .04, .02, .02)  # of 0 to 8 people
-_CALM_CROWD = (.04, .36, .3, .18, .12)  # of 0 to 4 people in calm scenes
+_CALM_CROWD = (.04, .42, .34, .2)  # of 0 to 3 people in calm scenes
 _PERSON = 64  # the owner buffer holds 64 * (person + 1) + part, or a thing
 _THING = 1
 # People with less are not drawn: pixels, share of the whole silhouette, and
@@ -88,7 +88,7 @@ def draw_image(seed: Union[np.random.SeedSequence, np.random.Generator, int],
             eight, mostly one or two.
         calm (bool): Draw images that are easier to see: square, with few
             things behind people and rarely one in front, no noise, and
-            zero to four people, who are larger. They overlap and move as
+            zero to three people, who are larger. They overlap and move as
             otherwise. Defaults to False.
 
     Returns:
@@ -146,7 +146,7 @@ def _sample_actors(rng, scene, count, occluders):
     if count > 4:
         low, high = 0.5, 1.0
     if scene.calm:
-        low, high = (0.95, 1.4) if count < 3 else (0.85, 1.25)
+        low, high = (1.05, 1.4) if count < 3 else (0.95, 1.3)
     actors: List[_Actor] = []
     for _ in range(4):
         actors += [
