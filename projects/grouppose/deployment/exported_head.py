@@ -11,6 +11,7 @@ from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.utils.typing import OptConfigType, SampleList
 from torch import Tensor
 
+from ..model.joint_scores import score_joints
 from .comparison import Batch, as_instances, load_graph
 
 
@@ -93,6 +94,9 @@ class ExportedHead(BaseHead):
         least = (test_cfg or {}).get('score_thr') or 0
         outputs = self.run(Batch(feats[0].cpu(), torch.tensor(sizes)))
         found = [as_instances(*of_image) for of_image in zip(*outputs)]
+        for poses, sample in zip(found, batch_data_samples):
+            if 'covariances' in poses:
+                score_joints(poses, sample.metainfo, self.codec.sigmas)
         return [poses[poses.bbox_scores >= least] for poses in found]
 
     def loss(self, *args, **kwargs):
