@@ -21,6 +21,8 @@ from projects.grouppose.inference import (DATASETS, DatasetFiles, ImageFile,
                                           PictureFiles, PoseDrawer, ResultFile,
                                           coco_results, find_sources,
                                           load_model, predict)
+from projects.grouppose.model.joint_scores import (ellipse_radius,
+                                                   find_joint_scores)
 
 DESCRIPTION = """Find the people in images, videos or a camera's pictures.
 
@@ -220,12 +222,14 @@ def show(picture):
     return cv2.waitKey(1) & 0xFF not in (27, ord('q'))
 
 
-def infer(args, model, frames, results, files, dataset, progress, failures):
+def infer(args, model, drawer, frames, results, files, dataset, progress,
+          failures):
     """Predict all images, and write what is found.
 
     Args:
         args (argparse.Namespace): Arguments of the program.
         model (nn.Module): From :func:`load_model`.
+        drawer (PoseDrawer): For pictures of the poses.
         frames (Iterable): From :func:`read_frames`.
         results (ResultFile): For the poses.
         files (PictureFiles, optional): For pictures of them.
@@ -234,8 +238,6 @@ def infer(args, model, frames, results, files, dataset, progress, failures):
         failures (dict): Gets a line for each source whose pictures cannot be
             written.
     """
-    drawer = PoseDrawer(model.dataset_meta, args.boxes, args.joint_thr,
-                        args.ellipses)
     for batch in in_batches(frames, args.batch_size):
         samples = predict(model, [image for _, _, image in batch])
         for (source, index, image), sample in zip(batch, samples):
@@ -282,12 +284,12 @@ def main(argv=None):
         model = load_model(
             launch.read_config(args.config, args.cfg_options), args.checkpoint,
             args.device)
-        decoder = getattr(model.head, 'decoder', None)
-        if args.ellipses and getattr(decoder, 'joint_scores', None) is None:
-            raise ValueError(
-                f'--ellipses: {args.config}: the model predicts no '
-                'covariances. Give a config with '
-                'model.head.decoder.joint_scores and its weights.')
+        radius = None
+        if args.ellipses:
+            part = find_joint_scores(model, f'--ellipses: {args.config}')
+            radius = ellipse_radius(0.9, part.mixture.tolist())
+        drawer = PoseDrawer(model.dataset_meta, args.boxes, args.joint_thr,
+                            radius)
         os.makedirs(args.out, exist_ok=True)
         results = ResultFile(json_path)
         files = None if args.no_pictures else PictureFiles(folder, sources)
@@ -301,8 +303,8 @@ def main(argv=None):
     failures = {}
     interrupted = False
     try:
-        infer(args, model, read_frames(sources, failures), results, files,
-              dataset, progress, failures)
+        infer(args, model, drawer, read_frames(sources, failures), results,
+              files, dataset, progress, failures)
     except KeyboardInterrupt:
         interrupted = True
     finally:

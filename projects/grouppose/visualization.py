@@ -113,26 +113,19 @@ def draw_poses(visualizer: PoseVisualizer, image: np.ndarray,
     return visualizer._draw_instances_kpts(image, poses, 0.5)[..., ::-1]
 
 
-def draw_ellipses(image: np.ndarray,
-                  points: np.ndarray,
-                  covariances: np.ndarray,
-                  line: int,
-                  share: float = 0.9) -> None:
-    """Draw where points are with a probability, in place.
-
-    Of a Gaussian distribution in two dimensions, the ellipse that holds a
-    share p has the semi-axes sqrt(-2 log(1 - p) times the eigenvalues of the
-    covariance).
+def draw_ellipses(image: np.ndarray, points: np.ndarray,
+                  covariances: np.ndarray, radius: float, line: int) -> None:
+    """Draw ellipses of covariances around points, in place.
 
     Args:
         image (np.ndarray): uint8 BGR.
         points (np.ndarray): Pixels, (n, 2).
         covariances (np.ndarray): Square pixels, (n, 2, 2).
+        radius (float): In standard deviations.
         line (int): Width of the lines in pixels.
-        share (float): The probability. Defaults to 0.9.
     """
     values, vectors = np.linalg.eigh(covariances)
-    axes = np.sqrt(-2 * np.log(1 - share) * values.clip(0))
+    axes = radius * np.sqrt(values.clip(0))
     angles = np.degrees(np.arctan2(vectors[:, 1, 1], vectors[:, 0, 1]))
     for point, (minor, major), angle in zip(
             points.clip(-1e6, 1e6), axes.clip(0, 1e6), angles):

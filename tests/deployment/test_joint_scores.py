@@ -6,14 +6,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.structures import InstanceData
+from mmpose.apis import init_model
 
 from projects.grouppose.inference import (PoseDrawer, coco_results, load_model,
                                           predict, read_image)
+from projects.grouppose.model.joint_scores import ellipse_radius
 from projects.grouppose.synthetic import draw_image
 from projects.grouppose.visualization import draw_ellipses
 from tests.helpers.exported import write_weights
-from tests.helpers.tool_runs import TOOLS, load_tool
+from tests.helpers.tool_runs import TOOLS, load_tool, write_drawn_config
 
 CONFIG = """
 _base_ = {base!r}
@@ -39,6 +42,8 @@ def config(drawn_config, tmp_path_factory):
             value += 0.3 * torch.randn(value.shape, generator=generator)
         elif 'temperatures' in name:
             value[:] = torch.tensor([1.5, 2.0, 3.0])
+        elif 'mixture' in name:
+            value[:] = torch.tensor([[0.6, 0.3, 0.1], [0.5, 1.0, 4.0]])
     torch.save(content, weights)
     return path, weights
 
@@ -103,14 +108,15 @@ def test_ellipses_need_a_covariance(drawn_config, tmp_path, photo, capsys,
     ]
     with pytest.raises(SystemExit):
         load_tool('infer').main([*map(str, arguments)])
-    assert 'predicts no covariances' in capsys.readouterr().err
+    assert 'no scores of joints' in capsys.readouterr().err
 
 
 def test_an_ellipse_holds_its_share():
     """Of samples of a covariance, as often as it says."""
     matrix = np.array([[16000., 10000], [10000, 12000]])
     image = np.zeros((900, 900, 3), np.uint8)
-    draw_ellipses(image, np.array([[450., 450]]), matrix[None], 1, share=0.5)
+    draw_ellipses(image, np.array([[450., 450]]), matrix[None],
+                  ellipse_radius(0.5), 1)
     edge = image.max(-1)
     inside = np.zeros((902, 902), np.uint8)
     cv2.floodFill(edge, inside, (450, 450), 255)
@@ -142,6 +148,7 @@ def test_onnx_file(config, photo, expected, tmp_path):
     onnx = pytest.importorskip('onnx')
     pytest.importorskip('onnxruntime')
     from projects.grouppose.deployment import export
+    from projects.grouppose.deployment.exported_head import exported_model
     model = load_model(str(config[0]), str(config[1]), 'cpu', prepare=False)
     path = tmp_path / 'model.onnx'
     found = export(model, str(path))
@@ -149,6 +156,15 @@ def test_onnx_file(config, photo, expected, tmp_path):
     graph = onnx.load(str(path)).graph
     assert [value.name
             for value in graph.output] == ['keypoints', 'scores', 'joints']
+
+    cfg = Config(
+        dict(model.cfg, model=exported_model(model.cfg.model, str(path))))
+    exported = init_model(cfg, device='cpu')
+    exported.dataset_meta = model.dataset_meta
+    poses = predict(exported, [read_image(photo)])[0].pred_instances
+    for key in ('keypoint_scores', 'covariances'):
+        np.testing.assert_allclose(
+            poses[key], expected[0][key], rtol=1e-3, atol=1e-3)
 
     tool = load_tool('run_onnx', TOOLS / 'deployment')
     assert tool.main([
@@ -161,3 +177,18 @@ def test_onnx_file(config, photo, expected, tmp_path):
     picture = read_image(
         str(tmp_path / 'out/visualizations' / Path(photo).name))
     np.testing.assert_array_equal(picture, read_image(photo))
+
+
+def test_half_precision_of_detrpose(tmp_path):
+    """Scores of joints stay in float32, and agree."""
+    pytest.importorskip('onnx')
+    pytest.importorskip('onnxruntime')
+    from projects.grouppose.deployment import export
+    base = write_drawn_config(tmp_path, 'detrpose')
+    path = tmp_path / 'joints.py'
+    path.write_text(CONFIG.format(base=str(base), reweight=True))
+    weights = write_weights(path, tmp_path)
+    model = load_model(str(path), str(weights), 'cpu', prepare=False)
+    torch.nn.init.normal_(model.head.decoder.joint_scores.embed.layers[1].bias)
+    found = export(model, str(tmp_path / 'model.onnx'), half=True)
+    assert np.median(found.scores) < 1e-3

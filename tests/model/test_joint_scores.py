@@ -7,15 +7,13 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from projects.grouppose.model.flip_test import mirror
+from projects.grouppose.model.flip_test import merge_instances, mirror
 from projects.grouppose.model.joint_losses import (JointErrorLoss,
                                                    LabeledJointLoss,
                                                    VisibleJointLoss)
-from projects.grouppose.model.joint_scores import (JointScores, covariances,
-                                                   estimate_areas,
-                                                   expected_oks, joint_fields,
-                                                   predict_joints,
-                                                   score_joints, tolerances)
+from projects.grouppose.model.joint_scores import (
+    JointScores, covariances, ellipse_radius, estimate_areas, expected_oks,
+    joint_fields, predict_joints, score_joints, tolerances)
 from projects.grouppose.model.matcher import Matches
 from projects.grouppose.oks import object_keypoint_similarity
 from tests.helpers.matching import make_targets
@@ -23,6 +21,8 @@ from tests.helpers.models import (build_drawn, build_small_model,
                                   compute_losses, make_batch)
 
 SIZES = [(64, 96), (96, 64)]
+# Of three normal distributions; their common covariance is S.
+MIXTURE = [[0.6, 0.3, 0.1], [0.5, 1.0, 4.0]]
 LOSSES = dict(
     loss_labeled=dict(type='LabeledJointLoss'),
     loss_visible=dict(type='VisibleJointLoss'),
@@ -64,6 +64,40 @@ def test_expected_oks_is_the_mean_of_samples(terms):
     found = expected_oks(torch.tensor(terms, dtype=torch.float32))
     assert abs(found - oks.mean()) < 2e-3
     np.testing.assert_allclose(expected_oks(np.float32(terms)), found)
+
+
+def draw_errors(covariance, mixture, count=400000):
+    """Errors of a mixture, (count, 2)."""
+    random = np.random.default_rng(0)
+    weights, scales = np.array(mixture)
+    errors = random.multivariate_normal((0, 0), covariance, count)
+    component = random.choice(len(weights), count, p=weights)
+    return errors * np.sqrt(scales[component])[:, None]
+
+
+def test_mixture_of_errors():
+    """Of errors with heavy tails, S is the covariance, the expected OKS is
+    their mean OKS, and each ellipse holds its share."""
+    covariance = np.array([[2.0, 0.5], [0.5, 1.0]])
+    errors = draw_errors(covariance, MIXTURE)
+    np.testing.assert_allclose(np.cov(errors.T), covariance, rtol=0.02)
+    oks = np.exp(-np.square(errors).sum(1) / 2).mean()
+    terms = np.float32([2, 0.5, 1])
+    assert abs(expected_oks(terms, MIXTURE) - oks) < 2e-3
+    assert abs(expected_oks(terms) - oks) > 0.03
+    found = expected_oks(torch.from_numpy(terms), torch.tensor(MIXTURE))
+    torch.testing.assert_close(float(found), oks, rtol=5e-3, atol=0)
+    squares = (errors @ np.linalg.inv(covariance) * errors).sum(1)
+    for share in (0, 0.1, 0.5, 0.9, 0.999):
+        radius = ellipse_radius(share, MIXTURE)
+        assert abs((squares <= radius**2).mean() - share) < 3e-3
+
+
+@pytest.mark.parametrize('share', [0, 0.5, 0.9, 1 - 1e-9])
+def test_radius_without_tails(share):
+    expected = math.sqrt(-2 * math.log(1 - share))
+    for mixture in ((), ([[1, 0, 0], [1, 1, 1]], )):
+        assert abs(ellipse_radius(share, *mixture) - expected) < 1e-4
 
 
 def test_no_covariance_is_singular():
@@ -314,9 +348,28 @@ def test_mirror_image():
     np.testing.assert_allclose(found.covariances, matrix @ expected @ matrix)
 
 
-def test_flip_test_averages():
-    """What is symmetric stays; keypoints, probabilities and covariances of
-    the mirrored batch count as much as the others."""
+def make_instances(joints):
+    """One pose of three joints."""
+    return InstanceData(
+        keypoints=np.float32([[[10, 20], [30, 60], [15, 40]]]),
+        keypoint_scores=np.full((1, 3), 0.5, np.float32),
+        bbox_scores=np.ones(1, np.float32),
+        labels=np.zeros(1, int),
+        **joint_fields(joints))
+
+
+def test_pairs_are_averaged():
+    """Probabilities and covariances as well as keypoints."""
+    joints = np.random.rand(2, 1, 3, 5).astype(np.float32)
+    merged = merge_instances(*map(make_instances, joints),
+                             torch.full((3, ), 0.1), (80, 80))
+    expected = make_instances(joints.mean(0))
+    for key in ('labeled_probabilities', 'visible_probabilities',
+                'covariances'):
+        np.testing.assert_allclose(merged[key], expected[key], rtol=1e-6)
+
+
+def test_scores_follow_from_both_flips():
     model = perturb(build_small_model(**JOINTS))
     batch = make_batch([(64, 96)], [0])
     batch['data_samples'][0].set_metainfo(dict(flip_indices=[0, 2, 1, 4, 3]))
@@ -343,24 +396,29 @@ def test_temperatures_count_in_evaluation_only():
     torch.testing.assert_close(after[..., 0], before[..., 0] / 2)
     torch.testing.assert_close(after[..., 1], before[..., 1] / 4)
     torch.testing.assert_close(covariances(after), 9 * covariances(before))
-    assert 'temperatures' in part.state_dict()
+    assert {'temperatures', 'mixture'} < set(part.state_dict())
+    part.reset_calibration()
+    torch.testing.assert_close(part(queries), before)
 
 
 def test_instances_are_ranked_by_their_joints():
     """On request, by the mean expected OKS, weighted by what is labeled."""
     model = perturb(build_small_model(**JOINTS)).eval()
+    part = model.head.decoder.joint_scores
+    part.mixture[:] = torch.tensor(MIXTURE)
     data = model.data_preprocessor(make_batch(SIZES, [0, 0]))
     with torch.no_grad():
         feats = model.extract_feat(data['inputs'])
-        plain = model.head(feats, data['data_samples'])['last']
-        model.head.decoder.joint_scores.reweight = True
-        found = model.head(feats, data['data_samples'])['last']
-    assert torch.equal(plain['keypoints'], found['keypoints'])
-    labeled = plain['joints'][..., 0].sigmoid()
-    oks = expected_oks(covariances(plain['joints']))
+        outputs = model.head(feats, data['data_samples'])['last']
+    plain = model.head.decoded(outputs)
+    part.reweight = True
+    found = model.head.decoded(outputs)
+    assert torch.equal(plain[1], found[1]) and torch.equal(plain[2], found[2])
+    labeled = outputs['joints'][..., 0].sigmoid()
+    oks = expected_oks(covariances(outputs['joints']), MIXTURE)
     mean = (labeled * oks).sum(-1) / labeled.sum(-1)
-    torch.testing.assert_close(found['logits'].sigmoid(),
-                               plain['logits'].sigmoid() * mean[..., None])
+    torch.testing.assert_close(found[0].sigmoid(),
+                               plain[0].sigmoid() * mean[..., None])
     assert mean.std() > 1e-3
 
 
@@ -375,4 +433,9 @@ def test_scores_of_joints_without_a_resize():
     score_joints(poses, dict(img_shape=(480, 600)), [0.1, 0.2])
     tolerance = .53 * 30 * 50 * np.square([.2, .4])
     expected = .5 / np.sqrt((1 + 9 / tolerance) * (1 + 4 / tolerance))
+    np.testing.assert_allclose(poses.keypoint_scores, [expected], rtol=1e-6)
+    score_joints(poses, dict(img_shape=(480, 600)), [0.1, 0.2], MIXTURE)
+    expected = sum(w * .5 / np.sqrt((1 + 9 * s / tolerance) *
+                                    (1 + 4 * s / tolerance))
+                   for w, s in zip(*MIXTURE))
     np.testing.assert_allclose(poses.keypoint_scores, [expected], rtol=1e-6)

@@ -135,6 +135,8 @@ class Model:
         for name in FIELDS:
             setattr(self, name, json.loads(self.run.metadata[name]))
         self.categories = json.loads(self.run.metadata.get('categories', '[]'))
+        self.joint_mixture = json.loads(
+            self.run.metadata.get('joint_mixture', '[[1], [1]]'))
 
     def predict(self, image):
         """Find the people in an image.
@@ -181,7 +183,10 @@ class Model:
         sigmas = np.array(json.loads(self.run.metadata['sigmas']))
         areas = 0.53 * sides.prod(-1)[:, None] * (2 * sigmas)**2
         xx, xy, yy = np.moveaxis(joints[..., 2:] / areas[..., None], -1, 0)
-        return joints[..., 0] * (xx * yy - xy * xy + xx + yy + 1)**-0.5
+        oks = sum(weight * (scale**2 * (xx * yy - xy * xy) + scale *
+                            (xx + yy) + 1)**-0.5
+                  for weight, scale in zip(*self.joint_mixture))
+        return joints[..., 0] * oks
 
     def prepare(self, image):
         """Resize, normalize and pad an image.

@@ -87,7 +87,8 @@ def compare(model: BasePoseEstimator, run: Callable,
             found = as_instances(*outputs)
             if 'covariances' in found:
                 score_joints(found, dict(img_shape=(height, width)),
-                             model.head.codec.sigmas)
+                             model.head.codec.sigmas,
+                             model.head.decoder.joint_scores.mixture.tolist())
             differences.append(distance(expected, found))
     return Difference(*map(np.concatenate, zip(*differences)))
 

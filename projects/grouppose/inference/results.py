@@ -130,21 +130,23 @@ class PoseDrawer:
         with_boxes (bool): Draw the extents of the poses, too.
         joint_thr (float): Least score of a keypoint that is drawn. Defaults
             to 0.
-        with_ellipses (bool): Draw around each keypoint where it is with a
-            probability of 90 %, if the model has :class:`JointScores`.
+        ellipse_radius (float, optional): Draw an ellipse around each keypoint,
+            whose axes are this many standard deviations of its error, see
+            :func:`ellipse_radius`. The model needs :class:`JointScores`.
+            Defaults to none.
     """
 
     def __init__(self,
                  dataset_meta: dict,
                  with_boxes: bool = False,
                  joint_thr: float = 0.0,
-                 with_ellipses: bool = False):
+                 ellipse_radius: Optional[float] = None):
         self.visualizer = PoseVisualizer()
         self.visualizer.set_dataset_meta(dataset_meta)
         self.classes = [*dataset_meta.get('classes', {}).values()]
         self.with_boxes = with_boxes
         self.joint_thr = joint_thr
-        self.with_ellipses = with_ellipses
+        self.ellipse_radius = ellipse_radius
 
     def draw(self, image: np.ndarray, instances: InstanceData) -> np.ndarray:
         """Draw poses with lines that suit the size of the image.
@@ -165,9 +167,10 @@ class PoseDrawer:
         visible = scores >= self.joint_thr
         picture = np.ascontiguousarray(
             draw_poses(self.visualizer, image, keypoints, visible))
-        if self.with_ellipses and 'covariances' in instances:
+        if self.ellipse_radius is not None:
             draw_ellipses(picture, keypoints[visible],
-                          instances.covariances[visible], line)
+                          instances.covariances[visible], self.ellipse_radius,
+                          line)
         if self.classes:
             write_classes(picture, keypoints,
                           [self.classes[label] for label in instances.labels])

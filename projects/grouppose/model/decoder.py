@@ -250,21 +250,17 @@ class GroupPoseDecoder(BaseModule):
               memory: Tokens) -> Tensor:
         """Predict the class logits after a layer, with the quality of the
         poses (B, T, K, 2) that it has predicted, (B, T, Q). The predicted OKS
-        is a factor of their scores, and on request the one that the joints
-        are expected to have, but not in training."""
+        is a factor of their scores, but not in training."""
         logits = self.class_embeds[layer](query[:, :, 0])
         if self.oks_embeds is not None and not self.training:
             oks = self.predict_oks(layer, query).sigmoid()
             scores = logits.sigmoid() * oks
             logits = scores.log() - (1 - scores).log()
-        if self.quality is not None:
-            if memory.mask is not None:  # to the frame of the padded map
-                poses = poses * memory.valid_ratios[:, None, None, 0]
-            logits = logits + self.quality[layer](poses, memory.map_of(0))
-        joints = self.joint_scores
-        if joints is None or not joints.reweight or self.training:
+        if self.quality is None:
             return logits
-        return joints.reweigh(logits, joints(query[:, :, 1:]))
+        if memory.mask is not None:  # to the frame of the padded map
+            poses = poses * memory.valid_ratios[:, None, None, 0]
+        return logits + self.quality[layer](poses, memory.map_of(0))
 
     def predict_oks(self, layer: int, query: Tensor) -> Tensor:
         """Logits of the OKS that poses are predicted to have, from the

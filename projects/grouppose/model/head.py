@@ -397,7 +397,8 @@ class GroupPoseHead(BaseHead):
             predictions = self._predict_poses(feats, batch_data_samples)
         for instances, sample in zip(predictions, batch_data_samples):
             if 'covariances' in instances:
-                score_joints(instances, sample.metainfo, self.codec.sigmas)
+                score_joints(instances, sample.metainfo, self.codec.sigmas,
+                             self.decoder.joint_scores.mixture.tolist())
         if test_cfg.get('score_thr'):
             predictions = [
                 instances[instances.bbox_scores >= test_cfg['score_thr']]
@@ -428,11 +429,15 @@ class GroupPoseHead(BaseHead):
 
     def decoded(self, outputs: OutputSet) -> Tuple[Tensor, ...]:
         """What the codec decodes: class logits, keypoints and, where they are
-        predicted, joints, see :func:`predict_joints`."""
+        predicted, joints, see :func:`predict_joints`, by which the logits are
+        weighted on request."""
         logits, keypoints = outputs['logits'], outputs['keypoints']
         if 'joints' not in outputs:
             return logits, keypoints
-        return logits, keypoints, predict_joints(outputs['joints'], keypoints,
+        joints, part = outputs['joints'], self.decoder.joint_scores
+        if part.reweight:
+            logits = part.reweigh(logits, joints)
+        return logits, keypoints, predict_joints(joints, keypoints,
                                                  self.sigmas)
 
 

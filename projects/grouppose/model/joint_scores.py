@@ -1,7 +1,7 @@
 """What is predicted of each joint beside its place: whether it is labeled,
 whether it can be seen, and how far off it may be, from which its expected OKS
 follows."""
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -9,7 +9,8 @@ from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from mmpose.models.heads.transformer_heads.transformers.utils import FFN
 from mmpose.registry import MODELS
-from torch import Tensor
+from scipy.optimize import brentq
+from torch import Tensor, nn
 
 from ..data.instances import BOX_SHARE, MARGIN, ONE_PLACE, POINT_SIDE
 from .flip_test import pose_areas
@@ -19,6 +20,12 @@ from .initialization import init_pose_embed
 # within -0.99 and 0.99: no covariance is singular in float32.
 LOG_LIMIT = 5.0
 MAX_CORRELATION = 0.99
+# Normal distributions that the distribution of errors is mixed of.
+NUM_COMPONENTS = 3
+# Weights and scales of a mixture, see :class:`JointScores`, and the one of a
+# single normal distribution.
+Mixture = Union[Tensor, np.ndarray, Sequence[Sequence[float]]]
+NORMAL = ((1.0, ), (1.0, ))
 
 
 @MODELS.register_module()
@@ -44,9 +51,15 @@ class JointScores(BaseModule):
 
     Attributes:
         temperatures (Tensor): By which both logits are divided, and the
-            covariance is multiplied, in evaluation, (3, ). 1 after training,
-            see ``tools/analysis_tools/fit_temperature.py``. They are saved
-            with the weights, so that whatever loads these uses them.
+            covariance is multiplied, in evaluation, (3, ). 1 after training.
+        mixture (Tensor): Weights, and scales s of the covariance S, of the
+            normal distributions N(0, s S) that the distribution of an error
+            is mixed of, (2, 3). Weights sum to 1, and so do their products
+            with the scales: S is the covariance of the whole. After training
+            it is N(0, S) alone.
+
+    Both are fitted by ``tools/analysis_tools/calibrate_joint_scores.py``, and
+    are saved with the weights, so that whatever loads these uses them.
     """
 
     full_precision = ('', )
@@ -61,10 +74,20 @@ class JointScores(BaseModule):
         self.embed = FFN(embed_dims, embed_dims, 5, 2)
         self.temperatures: Tensor
         self.register_buffer('temperatures', torch.ones(3))
+        self.mixture: Tensor
+        self.register_buffer('mixture', torch.ones(2, NUM_COMPONENTS))
+        self.reset_calibration()
 
     def init_weights(self) -> None:
         """Both probabilities start at 0.5, errors at one tolerance."""
         init_pose_embed(self.embed)
+
+    def reset_calibration(self) -> None:
+        """Predict what was learned, with errors of one normal
+        distribution."""
+        self.temperatures.fill_(1)
+        self.mixture.fill_(1)
+        self.mixture[0, 1:] = 0
 
     def forward(self, queries: Tensor) -> Tensor:
         """Predict from the queries of joints.
@@ -93,7 +116,9 @@ class JointScores(BaseModule):
         """Class logits whose scores are multiplied by the expected OKS.
 
         The expected OKS of an instance is the mean of those of its joints,
-        each weighted by the probability that it is labeled.
+        each weighted by the probability that it is labeled, in units of
+        :func:`tolerances`: with the area of the pose's box, and x and y
+        normalized, as in training.
 
         Args:
             logits (Tensor): Class logits, (B, N, Q).
@@ -103,11 +128,30 @@ class JointScores(BaseModule):
             Tensor: Class logits, (B, N, Q).
         """
         labeled = joints[..., 0].sigmoid()
-        oks = labeled * expected_oks(covariances(joints))
+        oks = labeled * expected_oks(covariances(joints), self.mixture)
         tiny = torch.finfo(oks.dtype).tiny
         mean = oks.sum(-1) / labeled.sum(-1).clamp(min=tiny)
         scores = logits.sigmoid() * mean[..., None]
         return scores.log() - (1 - scores).log()
+
+
+def find_joint_scores(model: nn.Module, config: str) -> JointScores:
+    """The part of a model that scores joints.
+
+    Args:
+        model (nn.Module): Any model.
+        config (str): Name of its config, for the message.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    decoder = getattr(getattr(model, 'head', None), 'decoder', None)
+    part = getattr(decoder, 'joint_scores', None)
+    if part is None:
+        raise ValueError(
+            f'{config}: the model has no scores of joints. Give a config with '
+            'model.head.decoder.joint_scores, and its weights.')
+    return part
 
 
 def tolerances(poses: Tensor, sigmas: Tensor) -> Tensor:
@@ -141,7 +185,7 @@ def covariances(joints: Tensor) -> Tensor:
     return torch.stack([x * x, joints[..., 4] * x * y, y * y], -1)
 
 
-def expected_oks(covariance):
+def expected_oks(covariance, mixture: Mixture = NORMAL):
     """The OKS that a joint is expected to have, in closed form.
 
     Let its error d be distributed as N(0, S). Its OKS is
@@ -151,18 +195,47 @@ def expected_oks(covariance):
     ``integral exp(-d' (I / t^2 + S^-1) d / 2) / (2 pi det(S)^(1/2))``
     ``= (det(I / t^2 + S^-1) det(S))^(-1/2) = det(I + S / t^2)^(-1/2)``,
 
-    as the integral of ``exp(-d' A d / 2)`` is ``2 pi det(A)^(-1/2)``.
+    as the integral of ``exp(-d' A d / 2)`` is ``2 pi det(A)^(-1/2)``. That of
+    a mixture is the weighted mean of those of its distributions.
 
     Args:
         covariance (Tensor or np.ndarray): S / t^2 as the terms of x and x, x
             and y, y and y, (..., 3).
+        mixture (Mixture): See :class:`JointScores`. Defaults to N(0, S).
 
     Returns:
         Tensor or np.ndarray: In (0, 1), (...).
     """
     xx, xy, yy = (covariance[..., i] for i in range(3))
+    determinant, trace = xx * yy - xy * xy, xx + yy
     # 1 is added last, for float32.
-    return (xx * yy - xy * xy + xx + yy + 1)**-0.5
+    return sum(weight * (scale * scale * determinant + scale * trace + 1)**-0.5
+               for weight, scale in zip(*mixture))
+
+
+def ellipse_radius(share: float, mixture: Mixture = NORMAL) -> float:
+    """Radius of the ellipse that holds a share of the errors.
+
+    Of N(0, S), ``exp(-r^2 / 2)`` lies outside of the ellipse
+    ``d' S^-1 d = r^2``; of a mixture the weighted mean of
+    ``exp(-r^2 / (2 s))``, which is solved for r.
+
+    Args:
+        share (float): In [0, 1).
+        mixture (Mixture): See :class:`JointScores`. Defaults to N(0, S).
+
+    Returns:
+        float: In standard deviations: along each axis of the ellipse it is
+        multiplied by the root of the covariance's eigenvalue.
+    """
+    weights, scales = np.asarray(mixture, np.float64)
+
+    def missing(square: float) -> float:
+        return float(weights @ np.exp(-square / (2 * scales)) - (1 - share))
+
+    # All that lies outside of the widest distribution's.
+    limit = -2 * np.log1p(-share) * scales.max()
+    return float(np.sqrt(brentq(missing, 0, 1.01 * limit + 1e-9)))
 
 
 def predict_joints(joints: Tensor, poses: Tensor, sigmas: Tensor) -> Tensor:
@@ -203,8 +276,10 @@ def joint_fields(joints: np.ndarray) -> Dict[str, np.ndarray]:
         covariances=joints[..., [2, 3, 3, 4]].reshape(*joints.shape[:2], 2, 2))
 
 
-def score_joints(instances: InstanceData, meta: Dict[str, Any],
-                 sigmas: Sequence[float]) -> None:
+def score_joints(instances: InstanceData,
+                 meta: Dict[str, Any],
+                 sigmas: Sequence[float],
+                 mixture: Mixture = NORMAL) -> None:
     """Score the joints of the instances of an image, in place.
 
     The score of a joint is the OKS that it is expected to have, times the
@@ -219,6 +294,8 @@ def score_joints(instances: InstanceData, meta: Dict[str, Any],
         meta (dict): Of the image: ``img_shape``, and ``input_scale`` (w, h);
             without it, the input image is taken for the original one.
         sigmas (Sequence[float]): OKS sigmas, (K, ).
+        mixture (Mixture): See :class:`JointScores`. Defaults to one normal
+            distribution.
     """
     size = np.array(meta['img_shape'][1::-1], np.float32)
     original = np.asarray(meta.get('input_scale', size), np.float32)
@@ -227,7 +304,7 @@ def score_joints(instances: InstanceData, meta: Dict[str, Any],
     areas = estimate_areas(instances.keypoints * ratio, tuple(original))
     squares = areas[:, None] * np.square(2 * np.asarray(sigmas, np.float32))
     terms = found.reshape(*found.shape[:2], 4)[..., [0, 1, 3]]
-    oks = expected_oks(terms / squares[..., None])
+    oks = expected_oks(terms / squares[..., None], mixture)
     scores = instances.labeled_probabilities * oks
     instances.set_field(found.astype(np.float32), 'covariances')
     instances.set_field(scores.astype(np.float32), 'keypoint_scores')
