@@ -88,12 +88,12 @@ def test_mixture_of_errors():
     found = expected_oks(torch.from_numpy(terms), torch.tensor(MIXTURE))
     torch.testing.assert_close(float(found), oks, rtol=5e-3, atol=0)
     squares = (errors @ np.linalg.inv(covariance) * errors).sum(1)
-    for share in (0, 0.1, 0.5, 0.9, 0.999):
+    for share in (0.1, 0.5, 0.9, 0.999):
         radius = ellipse_radius(share, MIXTURE)
         assert abs((squares <= radius**2).mean() - share) < 3e-3
 
 
-@pytest.mark.parametrize('share', [0, 0.5, 0.9, 1 - 1e-9])
+@pytest.mark.parametrize('share', [1e-6, 0.5, 0.9, 1 - 1e-9])
 def test_radius_without_tails(share):
     expected = math.sqrt(-2 * math.log(1 - share))
     for mixture in ((), ([[1, 0, 0], [1, 1, 1]], )):

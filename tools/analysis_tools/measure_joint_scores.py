@@ -100,13 +100,14 @@ class Measurement:
             PoseDataSample: Predictions.
         """
         self.part.reweight = scores == 'reweighted'
-        evaluator = Evaluator(self.evaluator_cfg)
-        evaluator.dataset_meta = self.loader.dataset.metainfo
+        with redirect_stdout(None):  # in which COCO's reader says what it does
+            evaluator = Evaluator(self.evaluator_cfg)
+            evaluator.dataset_meta = self.loader.dataset.metainfo
         for data in tqdm(self.loader, desc=f'scores of {scores}'):
             samples = self.model.test_step(data)
             evaluator.process(samples, data)
             yield from samples
-        with redirect_stdout(None):  # COCO's own table
+        with redirect_stdout(None):  # and its table
             found = evaluator.evaluate(len(self.loader.dataset))
         self.metrics[scores] = {k: float(v) for k, v in found.items()}
 

@@ -221,7 +221,7 @@ def ellipse_radius(share: float, mixture: Mixture = NORMAL) -> float:
     ``exp(-r^2 / (2 s))``, which is solved for r.
 
     Args:
-        share (float): In [0, 1).
+        share (float): Greater than 0 and less than 1.
         mixture (Mixture): See :class:`JointScores`. Defaults to N(0, S).
 
     Returns:
@@ -229,13 +229,14 @@ def ellipse_radius(share: float, mixture: Mixture = NORMAL) -> float:
         multiplied by the root of the covariance's eigenvalue.
     """
     weights, scales = np.asarray(mixture, np.float64)
+    weights = weights / weights.sum()  # float32 is not exact
 
     def missing(square: float) -> float:
         return float(weights @ np.exp(-square / (2 * scales)) - (1 - share))
 
     # All that lies outside of the widest distribution's.
     limit = -2 * np.log1p(-share) * scales.max()
-    return float(np.sqrt(brentq(missing, 0, 1.01 * limit + 1e-9)))
+    return float(np.sqrt(brentq(missing, 0, 1.01 * limit)))
 
 
 def predict_joints(joints: Tensor, poses: Tensor, sigmas: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ _base_ = 'grouppose_tiny-res18_1xb8-20e_lsp-128.py'
 load_from = 'work_dirs/grouppose_tiny-res18_1xb8-20e_lsp-128/epoch_20.pth'
 
 # runtime
-max_epochs = 2
+max_epochs = 10
 train_cfg = dict(max_epochs=max_epochs)
 
 # optimizer
@@ -16,6 +16,10 @@ param_scheduler = [
     _base_.param_scheduler[0],
     dict(_base_.param_scheduler[1], end=max_epochs, T_max=max_epochs),
 ]
+
+# data loaders: without the extended set, where hidden joints are not marked
+train_dataloader = dict(
+    dataset=dict(datasets=_base_.train_dataloader.dataset.datasets[:1]))
 
 # model
 model = dict(
