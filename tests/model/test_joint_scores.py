@@ -11,9 +11,12 @@ from projects.grouppose.model.flip_test import merge_instances, mirror
 from projects.grouppose.model.joint_losses import (JointErrorLoss,
                                                    LabeledJointLoss,
                                                    VisibleJointLoss)
-from projects.grouppose.model.joint_scores import (
-    JointScores, covariances, ellipse_radius, estimate_areas, expected_oks,
-    joint_fields, predict_joints, score_joints, tolerances)
+from projects.grouppose.model.joint_scores import (JointScores, covariances,
+                                                   ellipse_radius,
+                                                   estimate_areas,
+                                                   expected_oks, joint_fields,
+                                                   predict_joints,
+                                                   score_joints, tolerances)
 from projects.grouppose.model.matcher import Matches
 from projects.grouppose.oks import object_keypoint_similarity
 from tests.helpers.matching import make_targets
