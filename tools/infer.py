@@ -21,6 +21,8 @@ from projects.grouppose.inference import (DATASETS, DatasetFiles, ImageFile,
                                           PictureFiles, PoseDrawer, ResultFile,
                                           coco_results, find_sources,
                                           load_model, predict)
+from projects.grouppose.model.joint_scores import (ellipse_radius,
+                                                   find_joint_scores)
 
 DESCRIPTION = """Find the people in images, videos or a camera's pictures.
 
@@ -28,8 +30,10 @@ DIR/predictions.json holds all poses in COCO's result format: image_id counts
 images and frames from 1; file_name is the input, of a URL without user and
 password; frame counts the frames of a video from 0; bbox is the extent of the
 keypoints; category_id is 1, or that of the training data where the model tells
-classes apart, with the name as category_name. Coordinates are pixels of the
-image as a viewer shows it, turned as its EXIF data say.
+classes apart, with the name as category_name. Of a model with JointScores, the
+score of a keypoint is the OKS it is expected to have, and there are also
+labeled_probabilities, visible_probabilities and covariances. Coordinates are
+pixels of the image as a viewer shows it, turned as its EXIF data say.
 DIR/visualizations holds the same images and videos with the poses drawn.
 With --format, DIR/dataset holds a data set of the images and poses, to be
 corrected in a labeling tool and given to describe_dataset.py.
@@ -87,6 +91,16 @@ def parse_args(argv=None):
         'padding')
     parser.add_argument(
         '--boxes', action='store_true', help='draw boxes around poses, too')
+    parser.add_argument(
+        '--joint-thr',
+        type=float,
+        default=0.0,
+        help='least score of a keypoint that is drawn (default: 0)')
+    parser.add_argument(
+        '--ellipses',
+        action='store_true',
+        help='draw around each keypoint where it is with a probability of '
+        '90 %%; the model needs JointScores')
     parser.add_argument(
         '--format',
         choices=list(DATASETS),
@@ -208,12 +222,14 @@ def show(picture):
     return cv2.waitKey(1) & 0xFF not in (27, ord('q'))
 
 
-def infer(args, model, frames, results, files, dataset, progress, failures):
+def infer(args, model, drawer, frames, results, files, dataset, progress,
+          failures):
     """Predict all images, and write what is found.
 
     Args:
         args (argparse.Namespace): Arguments of the program.
         model (nn.Module): From :func:`load_model`.
+        drawer (PoseDrawer): For pictures of the poses.
         frames (Iterable): From :func:`read_frames`.
         results (ResultFile): For the poses.
         files (PictureFiles, optional): For pictures of them.
@@ -222,7 +238,6 @@ def infer(args, model, frames, results, files, dataset, progress, failures):
         failures (dict): Gets a line for each source whose pictures cannot be
             written.
     """
-    drawer = PoseDrawer(model.dataset_meta, args.boxes)
     for batch in in_batches(frames, args.batch_size):
         samples = predict(model, [image for _, _, image in batch])
         for (source, index, image), sample in zip(batch, samples):
@@ -269,6 +284,12 @@ def main(argv=None):
         model = load_model(
             launch.read_config(args.config, args.cfg_options), args.checkpoint,
             args.device)
+        radius = None
+        if args.ellipses:
+            part = find_joint_scores(model, f'--ellipses: {args.config}')
+            radius = ellipse_radius(0.9, part.mixture.tolist())
+        drawer = PoseDrawer(model.dataset_meta, args.boxes, args.joint_thr,
+                            radius)
         os.makedirs(args.out, exist_ok=True)
         results = ResultFile(json_path)
         files = None if args.no_pictures else PictureFiles(folder, sources)
@@ -282,8 +303,8 @@ def main(argv=None):
     failures = {}
     interrupted = False
     try:
-        infer(args, model, read_frames(sources, failures), results, files,
-              dataset, progress, failures)
+        infer(args, model, drawer, read_frames(sources, failures), results,
+              files, dataset, progress, failures)
     except KeyboardInterrupt:
         interrupted = True
     finally:

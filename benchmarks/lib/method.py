@@ -22,7 +22,10 @@ from .configs import (DETECTOR, TOP_DOWN, WHOLE_IMAGE, Size, build_model,
                       read_config, score_threshold, set_size)
 from .turns import shorten
 
-KINDS = dict(BottomupPoseEstimator=WHOLE_IMAGE, TopdownPoseEstimator=TOP_DOWN)
+KINDS = dict(
+    BottomupPoseEstimator=WHOLE_IMAGE,
+    PartlyTrainedEstimator=WHOLE_IMAGE,
+    TopdownPoseEstimator=TOP_DOWN)
 SPECIFICATION = re.compile(r'(?P<config>(\w+::)?.+?)(:(?P<checkpoint>[^:]+))?')
 
 CONTENT = yaml.safe_load(Path(__file__).with_name('zoo.yml').read_text())

@@ -71,6 +71,7 @@ class OKSKeypointCodec(BaseKeypointCodec):
         labels='labels',
         keypoint_labels='keypoint_labels',
         keypoint_weights='keypoint_weights',
+        seen_labels='seen_labels',
         area_labels='area_labels',
         box_labels='box_labels')
 
@@ -135,7 +136,8 @@ class OKSKeypointCodec(BaseKeypointCodec):
         Args:
             keypoints (np.ndarray): Pixels of the input image, (n, K, 2).
             keypoints_visible (np.ndarray, optional): Positive where a
-                keypoint is labeled, (n, K). Defaults to all labeled.
+                keypoint is labeled, greater than 1 where it is visible, too,
+                (n, K). Defaults to all labeled.
             area (np.ndarray): Square pixels of the input image, (n, ).
             img_shape (tuple[int]): Height and width of the input image.
             bbox (np.ndarray, optional): Corners of the boxes (x1, y1, x2,
@@ -153,6 +155,7 @@ class OKSKeypointCodec(BaseKeypointCodec):
             - labels (int64): the class logit of each person, (m, )
             - keypoint_labels: normalized coordinates, (m, K, 2)
             - keypoint_weights: 1 where a keypoint is labeled, (m, K)
+            - seen_labels: 1 where it is visible, too, (m, K)
             - area_labels: normalized areas, (m, )
             - box_labels: normalized center and size of the boxes, (m, 4), if
               they are given
@@ -188,6 +191,7 @@ class OKSKeypointCodec(BaseKeypointCodec):
             labels=class_label[people].astype(np.int64),
             keypoint_labels=keypoints[people].astype(np.float32) / size,
             keypoint_weights=labeled[people].astype(np.float32),
+            seen_labels=(keypoints_visible[people] > 1).astype(np.float32),
             # A large Python number would make float64 of it.
             area_labels=area[people].astype(np.float32) /
             np.float32(width * height))
@@ -197,8 +201,11 @@ class OKSKeypointCodec(BaseKeypointCodec):
                 [corners.mean(1), corners[:, 1] - corners[:, 0]], 1)
         return labels
 
-    def decode(self, logits: Tensor, keypoints: Tensor,
-               input_size: Tuple[int, int]) -> Tuple[np.ndarray, ...]:
+    def decode(self,
+               logits: Tensor,
+               keypoints: Tensor,
+               input_size: Tuple[int, int],
+               joints: Optional[Tensor] = None) -> Tuple[np.ndarray, ...]:
         """Turn the network's output for one image into poses in pixels.
 
         Those that :meth:`choose` keeps. No threshold, no suppression of
@@ -209,29 +216,35 @@ class OKSKeypointCodec(BaseKeypointCodec):
             keypoints (Tensor): Normalized coordinates, (N, K, 2).
             input_size (tuple[int]): Width and height of the input image
                 without padding.
+            joints (Tensor, optional): What is predicted of each joint, see
+                :func:`predict_joints`, (N, K, 5).
 
         Returns:
             tuple[np.ndarray]: float32, best instance first; an instance may
             come as several classes.
 
             - keypoints: pixels of the input image, (n, K, 2)
-            - keypoint_scores: the instance's score for every keypoint: the
-              model predicts no confidence for single keypoints, (n, K)
+            - keypoint_scores: the instance's score for every keypoint, (n, K)
             - scores: (n, )
             - labels: of the classes, int64, (n, )
+            - joints: in pixels of the input image, if they are given,
+              (n, K, 5)
         """
-        sizes = torch.tensor([input_size])
-        poses, scores, labels = (
-            values[0].numpy()
-            for values in self.choose(logits[None].detach().float().cpu(
-            ), keypoints[None].detach().float().cpu(), sizes))
-        kept = scores != -1
-        poses, scores, labels = poses[kept], scores[kept], labels[kept]
+        outputs = [logits, keypoints] + ([] if joints is None else [joints])
+        on_host = [values[None].detach().float().cpu() for values in outputs]
+        chosen = self.choose(on_host[0], on_host[1],
+                             torch.tensor([input_size]), *on_host[2:])
+        kept = chosen[1][0] != -1
+        poses, scores, labels, *more = (
+            values[0][kept].numpy() for values in chosen)
         keypoint_scores = np.repeat(scores[:, None], self.num_keypoints, 1)
-        return poses, keypoint_scores, scores, labels
+        return (poses, keypoint_scores, scores, labels, *more)
 
-    def choose(self, logits: Tensor, keypoints: Tensor,
-               input_sizes: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+    def choose(self,
+               logits: Tensor,
+               keypoints: Tensor,
+               input_sizes: Tensor,
+               joints: Optional[Tensor] = None) -> Tuple[Tensor, ...]:
         """Choose the people among the instances of each image.
 
         The ``max_per_img`` best pairs of an instance and a class logit are
@@ -243,12 +256,14 @@ class OKSKeypointCodec(BaseKeypointCodec):
             keypoints (Tensor): Normalized coordinates, (B, N, K, 2).
             input_sizes (Tensor): Width and height of the input images
                 without padding, int64, (B, 2).
+            joints (Tensor, optional): What is predicted of each joint, see
+                :func:`predict_joints`, (B, N, K, 5).
 
         Returns:
             tuple[Tensor]: keypoints in pixels (B, n, K, 2), scores (B, n) and
             labels (B, n) of n = ``max_per_img`` pairs, or as many as there
             are, best first. Those behind the last that is kept have the
-            score -1.
+            score -1. With ``joints``, these in pixels, too (B, n, K, 5).
         """
         probabilities = logits.sigmoid()
         best = probabilities.flatten(1)
@@ -262,11 +277,23 @@ class OKSKeypointCodec(BaseKeypointCodec):
         # the best. The best person always stays, for an untrained model: the
         # metric cannot evaluate no pose at all.
         least = torch.minimum(best[:, -1:], scores[:, :1])
-        poses = keypoints.flatten(2)
-        index = instances[..., None].expand(-1, -1, poses.shape[-1])
-        poses = poses.gather(1, index).unflatten(-1, (-1, 2))
-        return (poses * input_sizes[:, None, None].to(poses.dtype),
-                scores.masked_fill(scores < least, -1), labels)
+        sizes = input_sizes[:, None, None].to(keypoints.dtype)
+        poses = _take(keypoints, instances, 2) * sizes
+        scores = scores.masked_fill(scores < least, -1)
+        if joints is None:
+            return poses, scores, labels
+        width, height = sizes[..., :1], sizes[..., 1:]
+        ones = torch.ones_like(width)
+        units = [ones, ones, width * width, width * height, height * height]
+        return (poses, scores, labels,
+                _take(joints, instances, 5) * torch.cat(units, -1))
+
+
+def _take(values: Tensor, instances: Tensor, width: int) -> Tensor:
+    """Values (B, N, K, width) of some instances (B, n), (B, n, K, width)."""
+    flat = values.flatten(2)
+    index = instances[..., None].expand(-1, -1, flat.shape[-1])
+    return flat.gather(1, index).unflatten(-1, (-1, width))
 
 
 def _check_sigmas(sigmas: Sequence[float], source: str) -> np.ndarray:

@@ -113,6 +113,26 @@ def draw_poses(visualizer: PoseVisualizer, image: np.ndarray,
     return visualizer._draw_instances_kpts(image, poses, 0.5)[..., ::-1]
 
 
+def draw_ellipses(image: np.ndarray, points: np.ndarray,
+                  covariances: np.ndarray, radius: float, line: int) -> None:
+    """Draw ellipses of covariances around points, in place.
+
+    Args:
+        image (np.ndarray): uint8 BGR.
+        points (np.ndarray): Pixels, (n, 2).
+        covariances (np.ndarray): Square pixels, (n, 2, 2).
+        radius (float): In standard deviations.
+        line (int): Width of the lines in pixels.
+    """
+    values, vectors = np.linalg.eigh(covariances)
+    axes = radius * np.sqrt(values.clip(0))
+    angles = np.degrees(np.arctan2(vectors[:, 1, 1], vectors[:, 0, 1]))
+    for point, (minor, major), angle in zip(
+            points.clip(-1e6, 1e6), axes.clip(0, 1e6), angles):
+        ellipse = point.tolist(), (2 * float(major), 2 * float(minor)), angle
+        cv2.ellipse(image, ellipse, (255, 255, 255), line, cv2.LINE_AA)
+
+
 def write_classes(image: np.ndarray, keypoints: np.ndarray,
                   names: Sequence[str]) -> None:
     """Write the names of classes above poses, in place.

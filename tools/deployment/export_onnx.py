@@ -28,7 +28,11 @@ right and at the bottom; valid_sizes (B, 2), int64, width and height without
 padding. Outputs: keypoints (B, n, K, 2) in pixels of the input, and scores
 (B, n), best first; rows behind an image's last person have the score -1. A
 model that tells classes apart has the output labels (B, n), int64, too: places
-in the list "categories" of the file's metadata.
+in the list "categories" of the file's metadata. A model with JointScores has
+the output joints (B, n, K, 5): probabilities of being labeled, and of being
+labeled and visible, and the covariance of x and x, x and y, y and y in pixels
+of the input; "joint_mixture" of the metadata has weights and scales of the
+distributions that errors are mixed of.
 
 The file is written only if ONNX Runtime computes from it what PyTorch does.
 tools/deployment/run_onnx.py infers with it."""

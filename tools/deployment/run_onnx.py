@@ -20,9 +20,11 @@ DESCRIPTION = """Find the people in images with a model from export_onnx.py.
 DIR/predictions.json holds all poses in COCO's result format: image_id counts
 images from 1, file_name is the input, bbox is the extent of the keypoints;
 category_id is 1, or that of the training data where the model tells classes
-apart, with the name as category_name. Coordinates are pixels of the image as a
-viewer shows it, turned as its EXIF data say. DIR/visualizations holds the
-images with the poses drawn.
+apart, with the name as category_name. Of a model with scores of joints, the
+score of a keypoint is the OKS it is expected to have, and there are also
+labeled_probabilities, visible_probabilities and covariances. Coordinates are
+pixels of the image as a viewer shows it, turned as its EXIF data say.
+DIR/visualizations holds the images with the poses drawn.
 
 Exit code: 0 if all went well, 1 if an image could not be read or written (it
 is listed, the others are done), 2 if nothing was started."""
@@ -61,8 +63,9 @@ class OnnxRuntime:
         self.metadata = self.session.get_modelmeta().custom_metadata_map
 
     def __call__(self, inputs):
-        """Compute keypoints (B, n, K, 2), scores (B, n) and, of a model that
-        tells classes apart, labels (B, n)."""
+        """Compute keypoints (B, n, K, 2), scores (B, n), of a model that
+        tells classes apart labels (B, n), and of one with scores of joints
+        what is predicted of each (B, n, K, 5)."""
         return self.session.run(None, inputs)
 
 
@@ -92,7 +95,7 @@ class OpenVino:
         self.metadata = {name: str(info[name]) for name in info}
 
     def __call__(self, inputs):
-        """Compute keypoints (B, n, K, 2) and scores (B, n)."""
+        """Compute the same."""
         results = self.compiled(inputs)
         return [results[output] for output in self.compiled.outputs]
 
@@ -132,6 +135,8 @@ class Model:
         for name in FIELDS:
             setattr(self, name, json.loads(self.run.metadata[name]))
         self.categories = json.loads(self.run.metadata.get('categories', '[]'))
+        self.joint_mixture = json.loads(
+            self.run.metadata.get('joint_mixture', '[[1], [1]]'))
 
     def predict(self, image):
         """Find the people in an image.
@@ -142,15 +147,46 @@ class Model:
         Returns:
             tuple[np.ndarray]: keypoints in pixels of the image (n, K, 2),
             scores (n, ), best first, and labels (n, ), which are places in
-            ``categories``.
+            ``categories``. Of a model with scores of joints, also the
+            probability that each is labeled, that it is labeled and visible,
+            and the covariance of x and x, x and y, y and y in pixels of the
+            image, (n, K, 5).
         """
         canvas, size = self.prepare(image)
-        keypoints, scores, *labels = self.run(
+        keypoints, scores, *more = self.run(
             dict(images=canvas[None], valid_sizes=np.array([size])))
         kept = scores[0] >= 0
-        ratio = np.float32(image.shape[1::-1]) / np.float32(size)
-        labels = labels[0][0][kept] if labels else [0] * kept.sum()
-        return keypoints[0][kept] * ratio, scores[0][kept], np.array(labels)
+        x, y = np.float32(image.shape[1::-1]) / np.float32(size)
+        more = {values.ndim: values[0][kept] for values in more}
+        labels = more.get(2, np.zeros(kept.sum(), int))
+        found = keypoints[0][kept] * (x, y), scores[0][kept], labels
+        if 4 not in more:
+            return found
+        return (*found, more[4] * (1, 1, x * x, x * y, y * y))
+
+    def score_joints(self, poses, joints, size):
+        """The OKS that joints are expected to have, times the probability
+        that they are labeled. Areas of people are estimated: 0.53 of the box
+        of the keypoints with 1/8 of its longer extent on each side.
+
+        Args:
+            poses (np.ndarray): From :meth:`predict`, (n, K, 2).
+            joints (np.ndarray): From :meth:`predict`, (n, K, 5).
+            size (tuple): Width and height of the image.
+
+        Returns:
+            np.ndarray: (n, K).
+        """
+        sides = poses.max(1) - poses.min(1)
+        longer = sides.max(-1, keepdims=True)
+        sides = np.where(longer > 2, sides + longer / 4, min(size) / 6)
+        sigmas = np.array(json.loads(self.run.metadata['sigmas']))
+        areas = 0.53 * sides.prod(-1)[:, None] * (2 * sigmas)**2
+        xx, xy, yy = np.moveaxis(joints[..., 2:] / areas[..., None], -1, 0)
+        oks = sum(weight * (scale**2 * (xx * yy - xy * xy) + scale *
+                            (xx + yy) + 1)**-0.5
+                  for weight, scale in zip(*self.joint_mixture))
+        return joints[..., 0] * oks
 
     def prepare(self, image):
         """Resize, normalize and pad an image.
@@ -183,13 +219,15 @@ class Model:
         canvas[:, :size[1], :size[0]] = pixels.transpose(2, 0, 1)
         return canvas, size
 
-    def draw(self, image, poses, labels):
+    def draw(self, image, poses, labels, shown=None):
         """Draw poses, with the names of their classes if there are any.
 
         Args:
             image (np.ndarray): RGB, uint8, (H, W, 3).
             poses (np.ndarray): In pixels of it, (n, K, 2).
             labels (np.ndarray): From :meth:`predict`.
+            shown (np.ndarray, optional): Which joints are drawn, bool,
+                (n, K). Defaults to all.
 
         Returns:
             PIL.Image.Image: The picture.
@@ -197,14 +235,19 @@ class Model:
         picture = Image.fromarray(image)
         width = max(1, round(float(np.hypot(*picture.size)) / 400))
         painter = ImageDraw.Draw(picture)
-        for pose in poses.tolist():
+        if shown is None:
+            shown = np.ones(poses.shape[:2], bool)
+        for pose, drawn in zip(poses.tolist(), shown):
             for (start, end), color in zip(self.skeleton, self.link_colors):
-                painter.line([*pose[start], *pose[end]], tuple(color), width)
-            for (x, y), color in zip(pose, self.keypoint_colors):
+                if drawn[start] and drawn[end]:
+                    painter.line([*pose[start], *pose[end]], tuple(color),
+                                 width)
+            for (x, y), color, one in zip(pose, self.keypoint_colors, drawn):
                 radius = 1.5 * width
-                painter.ellipse(
-                    [x - radius, y - radius, x + radius, y + radius],
-                    tuple(color))
+                if one:
+                    painter.ellipse(
+                        [x - radius, y - radius, x + radius, y + radius],
+                        tuple(color))
         for pose, label in zip(poses, labels if self.categories else ()):
             # Letters that Pillow has no shapes for become question marks.
             name = self.categories[label]['name'].encode('latin-1', 'replace')
@@ -278,7 +321,13 @@ def fitted_size(size, frame):
         for side, limit in zip(size, frame))
 
 
-def coco_results(poses, scores, labels, categories, **fields):
+def coco_results(poses,
+                 scores,
+                 labels,
+                 categories,
+                 joints=None,
+                 joint_scores=None,
+                 **fields):
     """Poses in COCO's result format.
 
     Args:
@@ -287,6 +336,10 @@ def coco_results(poses, scores, labels, categories, **fields):
         labels (np.ndarray): (n, ).
         categories (list[dict]): ``id`` and ``name`` of each label, empty if
             no classes are told apart.
+        joints (np.ndarray, optional): From :meth:`Model.predict`,
+            (n, K, 5).
+        joint_scores (np.ndarray, optional): (n, K). Defaults to those of the
+            poses.
         fields: What else each entry gets, such as ``image_id``.
     """
     entries = []
@@ -294,16 +347,25 @@ def coco_results(poses, scores, labels, categories, **fields):
         dict(category_id=category['id'], category_name=category['name'])
         for category in categories
     ] or [dict(category_id=1)]
-    for pose, score, label in zip(poses, scores, labels):
+    if joint_scores is None:
+        joint_scores = [[score] * poses.shape[1] for score in scores]
+    for i, (pose, score, label) in enumerate(zip(poses, scores, labels)):
         low, high = pose.min(0), pose.max(0)
-        rows = np.column_stack([pose.round(2), np.full(len(pose), score)])
+        rows = np.column_stack([pose.round(2), joint_scores[i]])
+        more = {}
+        if joints is not None:
+            more = dict(
+                labeled_probabilities=_rounded(joints[i, :, 0], 4),
+                visible_probabilities=_rounded(joints[i, :, 1], 4),
+                covariances=[_rounded(terms, 4) for terms in joints[i, :, 2:]])
         entries.append(
             dict(
                 fields,
                 **categories[label],
                 keypoints=_rounded(rows.ravel(), 4),
                 score=round(float(score), 4),
-                bbox=_rounded(np.concatenate([low, high - low]), 2)))
+                bbox=_rounded(np.concatenate([low, high - low]), 2),
+                **more))
     return entries
 
 
@@ -360,6 +422,12 @@ def parse_args(argv=None):
         default=0.3,
         help='least score of a pose that is written and drawn (default: 0.3)')
     parser.add_argument(
+        '--joint-thr',
+        type=float,
+        default=0.0,
+        help='least score of a keypoint that is drawn, of a model with scores '
+        'of joints (default: 0)')
+    parser.add_argument(
         '--no-pictures', action='store_true', help='write the JSON file only')
     parser.add_argument(
         '--overwrite',
@@ -394,19 +462,21 @@ def main(argv=None):
     for number, path in enumerate(args.images, 1):
         try:
             image = read_image(path)
-            poses, scores, labels = model.predict(image)
+            poses, scores, labels, *joints = model.predict(image)
             kept = scores >= args.score_thr
             poses, labels = poses[kept], labels[kept]
-            results += coco_results(
-                poses,
-                scores[kept],
-                labels,
-                model.categories,
-                image_id=number,
-                file_name=path)
+            fields, shown = dict(image_id=number, file_name=path), None
+            if joints:
+                joints = joints[0][kept]
+                joint_scores = model.score_joints(poses, joints,
+                                                  image.shape[1::-1])
+                fields.update(joints=joints, joint_scores=joint_scores)
+                shown = joint_scores >= args.joint_thr
+            results += coco_results(poses, scores[kept], labels,
+                                    model.categories, **fields)
             if not args.no_pictures:
-                model.draw(image, poses,
-                           labels).save(picture_path(folder, path, taken))
+                model.draw(image, poses, labels,
+                           shown).save(picture_path(folder, path, taken))
         except (OSError, ValueError) as error:
             failures.append(str(error))
     # Names that are not UTF-8 are escaped as JSON does it.

@@ -3,6 +3,7 @@ can be mixed."""
 from collections import defaultdict
 from typing import Dict, List, Optional, Sequence
 
+import numpy as np
 from mmpose.datasets.transforms import KeypointConverter as _KeypointConverter
 from mmpose.registry import TRANSFORMS
 
@@ -37,6 +38,12 @@ class KeypointConverter(_KeypointConverter):
             # MMPose's changes the list.
             copied = None if order is None else list(order)
             results = super().transform(dict(results, flip_indices=copied))
+            if self.interpolation:
+                # It is the product of two: 4 where both can be seen, 2 where
+                # one is hidden, 1 where both are.
+                visible = results['keypoints_visible']
+                results['keypoints_visible'] = np.where(
+                    visible > 1, visible / 2, visible)
         if order is not None:
             results['flip_indices'] = self._flip_indices(order)
         return results

@@ -31,7 +31,7 @@ class PoseCopyPaste(MixingTransform):
     What is pasted hides what is below it, also what was pasted before:
 
     - Keypoints under it are labeled, but not visible: a visibility of 2
-      becomes 1. (MMPose's data sets call both 1, which then stays.)
+      becomes 1.
     - The area of a person shrinks by the share of its mask that is hidden,
       and its box by as much as the box of the mask. The box stands in for the
       mask of someone who has none.

@@ -57,7 +57,8 @@ class PoseImageDataset:
             one that is needed is an error.
 
     Where the metainfo has ``classes``, see :func:`load_metainfo`, the label of
-    each instance is in ``class_label``.
+    each instance is in ``class_label``. ``keypoints_visible`` is what the file
+    says: 0 not labeled, 1 labeled but hidden, 2 visible.
 
     Attributes:
         classes (dict[int, str]): Those of the metainfo, empty without any.
@@ -317,6 +318,8 @@ class PoseImageDataset:
                 f'{place} `keypoints` has {found} keypoints per person, the '
                 f'metainfo {expected}. Set `metainfo` of the data set and of '
                 'the codec to a description of these keypoints.')
+        instance['keypoints_visible'] = _visibility(
+            ann, instance['keypoints_visible'])
         if 3 * found != len(ann['keypoints']):
             # More than `num_keypoints` counts, e.g. feet, faces and hands.
             instance['num_keypoints'] = np.count_nonzero(
@@ -367,6 +370,27 @@ def _reasons_to_leave_out(info: dict) -> List[str]:
         for ann, labeled in zip(info['raw_ann_info'] or [],
                                 info.get('num_keypoints', []))
     ]
+
+
+def _visibility(ann: dict, labeled: np.ndarray) -> np.ndarray:
+    """Tell hidden keypoints (1) from those that can be seen (2).
+
+    MMPose's data sets call both 1. Keypoints that the file has beyond
+    ``keypoints``, such as COCO-WholeBody's, are annotated only where they can
+    be seen.
+
+    Args:
+        ann (dict): The annotation.
+        labeled (np.ndarray): What MMPose makes of it, (1, K).
+
+    Returns:
+        np.ndarray: (1, K), 0 where a keypoint is not labeled.
+    """
+    visible = np.where(labeled > 0, np.float32(2), labeled)
+    in_file = np.array(ann['keypoints'][2::3], dtype=np.float32)
+    if len(in_file) <= visible.shape[1]:
+        visible[:, :len(in_file)] = np.minimum(2, in_file)
+    return visible
 
 
 def _list_counts(reasons: Counter) -> str:

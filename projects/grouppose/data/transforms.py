@@ -183,8 +183,8 @@ class PoseRandomCrop(BaseTransform):
 
     Width and height are drawn independently. Instances whose box is empty
     within the crop are dropped; nobody may be left. QUIRK: keypoints
-    outside are moved to the border of the crop and stay labeled, and areas
-    become those of the clipped boxes.
+    outside are moved to the border of the crop and stay labeled (but are no
+    longer visible), and areas become those of the clipped boxes.
 
     Args:
         min_size (int): Least width and height. Smaller images keep their
@@ -228,8 +228,14 @@ class PoseRandomCrop(BaseTransform):
         results['input_size'] = np.array((w, h), dtype=np.float32)
 
         if 'keypoints' in results:
-            results['keypoints'] = (results['keypoints'] - np.array(
-                (left, top), np.float32)).clip(0, np.array((w, h), np.float32))
+            keypoints = results['keypoints'] - np.array(
+                (left, top), np.float32)
+            results['keypoints'] = keypoints.clip(0,
+                                                  np.array((w, h), np.float32))
+            outside = (results['keypoints'] != keypoints).any(-1)
+            visible = results['keypoints_visible'].copy()
+            visible[outside] = np.minimum(visible[outside], 1)
+            results['keypoints_visible'] = visible
         if 'bbox' in results:
             boxes = results['bbox'] - np.array(
                 (left, top, left, top), np.float32)

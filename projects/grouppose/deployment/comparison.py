@@ -11,6 +11,7 @@ from mmpose.models.pose_estimators.base import BasePoseEstimator
 from mmpose.structures import PoseDataSample
 from torch import Tensor
 
+from ..model.joint_scores import joint_fields, score_joints
 from ..synthetic import draw_image
 
 # Widths and heights of the images that a graph of any size is compared on.
@@ -22,7 +23,7 @@ class Difference(NamedTuple):
 
     Attributes:
         pixels (np.ndarray): Of the keypoint that is farthest off, (n, ).
-        scores (np.ndarray): (n, ).
+        scores (np.ndarray): Of the pose or one of its keypoints, (n, ).
     """
     pixels: np.ndarray
     scores: np.ndarray
@@ -54,8 +55,8 @@ def load_graph(content: bytes, num_threads: int = 0) -> Callable:
         num_threads (int): Defaults to 0, one for each core.
 
     Returns:
-        Callable: From a :class:`Batch` to keypoints (B, n, K, 2), scores
-        (B, n) and, where classes are told apart, labels (B, n).
+        Callable: From a :class:`Batch` to the outputs of
+        :meth:`PoseGraph.forward`.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -80,35 +81,43 @@ def compare(model: BasePoseEstimator, run: Callable,
     """
     differences = []
     for batch in batches:
-        for expected, *outputs in zip(
-                predict_batch(model, batch), *run(batch)):
+        for expected, (width, height), *outputs in zip(
+                predict_batch(model, batch), batch.valid_sizes.tolist(),
+                *run(batch)):
             found = as_instances(*outputs)
+            if 'covariances' in found:
+                score_joints(found, dict(img_shape=(height, width)),
+                             model.head.codec.sigmas,
+                             model.head.decoder.joint_scores.mixture.tolist())
             differences.append(distance(expected, found))
     return Difference(*map(np.concatenate, zip(*differences)))
 
 
-def as_instances(keypoints: np.ndarray,
-                 scores: np.ndarray,
-                 labels: Optional[np.ndarray] = None) -> InstanceData:
+def as_instances(keypoints: np.ndarray, scores: np.ndarray, *more:
+                 np.ndarray) -> InstanceData:
     """The poses of an image that a graph has found.
 
     Args:
         keypoints (np.ndarray): (n, K, 2).
         scores (np.ndarray): -1 where there is no pose, (n, ).
-        labels (np.ndarray, optional): (n, ). Defaults to 0.
+        more (np.ndarray): Labels (n, ), which default to 0, and what is
+            predicted of each joint (n, K, 5), where the graph has them.
 
     Returns:
-        InstanceData: See :meth:`GroupPoseHead.predict`.
+        InstanceData: See :meth:`GroupPoseHead.predict`; covariances are in
+        pixels of the input image.
     """
-    if labels is None:
-        labels = np.zeros(len(scores), dtype=np.int64)
+    by_axes = {values.ndim: values for values in more}
     kept = scores >= 0
-    keypoints, scores, labels = keypoints[kept], scores[kept], labels[kept]
+    labels = by_axes.get(1, np.zeros(len(scores), dtype=np.int64))
+    joints = joint_fields(by_axes[3][kept]) if 3 in by_axes else {}
+    keypoints, scores = keypoints[kept], scores[kept]
     return InstanceData(
         keypoints=keypoints,
         keypoint_scores=scores[:, None].repeat(keypoints.shape[1], 1),
         bbox_scores=scores,
-        labels=labels)
+        labels=labels[kept],
+        **joints)
 
 
 def distance(expected: InstanceData, found: InstanceData) -> Difference:
@@ -125,9 +134,13 @@ def distance(expected: InstanceData, found: InstanceData) -> Difference:
     apart = np.abs(expected.keypoints[:, None] - found.keypoints).max((2, 3))
     apart[expected.labels[:, None] != found.labels] = np.inf
     partner = apart.argmin(1)
+    scores = [
+        np.column_stack([poses.bbox_scores, poses.keypoint_scores])
+        for poses in (expected, found)
+    ]
     return Difference(
         apart.min(1),
-        np.abs(expected.bbox_scores - found.bbox_scores[partner]))
+        np.abs(scores[0] - scores[1][partner]).max(1))
 
 
 @torch.no_grad()

@@ -1,7 +1,9 @@
 """An exported model in the place of a config's own, to be evaluated."""
 import copy
+import json
 from typing import List, Tuple
 
+import onnx
 import torch
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModule
@@ -11,6 +13,7 @@ from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.utils.typing import OptConfigType, SampleList
 from torch import Tensor
 
+from ..model.joint_scores import NORMAL, score_joints
 from .comparison import Batch, as_instances, load_graph
 
 
@@ -61,12 +64,17 @@ class ExportedHead(BaseHead):
         self.codec = KEYPOINT_CODECS.build(data_decoder)
         try:
             with open(path, 'rb') as file:
-                self.run = load_graph(file.read(), torch.get_num_threads())
+                content = file.read()
+            self.run = load_graph(content, torch.get_num_threads())
         except OSError:
             raise
         except Exception as error:  # ONNX Runtime's have no other base
             raise ValueError(f'{path}: ONNX Runtime cannot load it ({error}). '
                              'Export the model again.') from error
+        properties = onnx.load_model_from_string(content).metadata_props
+        metadata = {entry.key: entry.value for entry in properties}
+        self.mixture = json.loads(
+            metadata.get('joint_mixture', json.dumps(NORMAL)))
 
     def forward(self, feats: Tuple[Tensor],
                 batch_data_samples: SampleList) -> List[InstanceData]:
@@ -93,6 +101,10 @@ class ExportedHead(BaseHead):
         least = (test_cfg or {}).get('score_thr') or 0
         outputs = self.run(Batch(feats[0].cpu(), torch.tensor(sizes)))
         found = [as_instances(*of_image) for of_image in zip(*outputs)]
+        for poses, sample in zip(found, batch_data_samples):
+            if 'covariances' in poses:
+                score_joints(poses, sample.metainfo, self.codec.sigmas,
+                             self.mixture)
         return [poses[poses.bbox_scores >= least] for poses in found]
 
     def loss(self, *args, **kwargs):

@@ -16,7 +16,7 @@ from ..model.tokens import sampled_masks
 # LayerNormalization came with 17, GridSample of maps with 16.
 OPSET = 17
 INPUTS = ('images', 'valid_sizes')
-OUTPUTS = ('keypoints', 'scores', 'labels')
+OUTPUTS = ('keypoints', 'scores', 'labels', 'joints')
 # What a graph of any size is traced with.
 TRACED_SIZE = (320, 256)
 
@@ -45,23 +45,30 @@ class PoseGraph(nn.Module):
 
         Returns:
             tuple[Tensor]: keypoints in pixels of ``images`` (B, n, K, 2),
-            scores (B, n), best first, and where the model tells classes
-            apart their labels (B, n). Rows behind an image's last person have
-            the score -1.
+            scores (B, n), best first; where the model tells classes apart
+            their labels (B, n); and where it predicts more of each joint,
+            see :class:`JointScores`, the probability that it is labeled, that
+            it is labeled and visible, and the covariance of x and x, x and y,
+            y and y in pixels of ``images`` (B, n, K, 5). Rows behind an
+            image's last person have the score -1.
         """
         head = self.model.head
         feats = self.model.extract_feat(images)
         masks = sampled_masks(feats, images.shape[-2:], valid_sizes.flip(-1))
         outputs = head.run_steps(feats, masks)[0]['last']
-        chosen = head.codec.choose(outputs['logits'], outputs['keypoints'],
-                                   valid_sizes)
-        return chosen[:len(self.output_names)]
+        logits, keypoints, *joints = head.decoded(outputs)
+        chosen = head.codec.choose(logits, keypoints, valid_sizes, *joints)
+        named = dict(zip(OUTPUTS, chosen))
+        return tuple(named[name] for name in self.output_names)
 
     @property
     def output_names(self) -> Tuple[str, ...]:
         """tuple[str]: Names of the outputs."""
-        told_apart = len(self.model.head.codec.classes) > 1
-        return OUTPUTS if told_apart else OUTPUTS[:-1]
+        head = self.model.head
+        left_out = dict(
+            labels=len(head.codec.classes) == 1,
+            joints=getattr(head.decoder, 'joint_scores', None) is None)
+        return tuple(name for name in OUTPUTS if not left_out.get(name))
 
 
 def trace(model: BasePoseEstimator,

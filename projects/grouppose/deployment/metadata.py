@@ -35,6 +35,8 @@ def describe(model: BasePoseEstimator,
           keypoint_colors and link_colors (RGB)
         - categories: ``id`` and ``name`` of each class in the order of the
           labels, where classes are told apart
+        - joint_mixture: weights and scales of the distribution of errors,
+          where it is predicted, see :class:`JointScores`
 
     Raises:
         ValueError: If images enter the model in another way.
@@ -87,6 +89,9 @@ def describe(model: BasePoseEstimator,
         values['categories'] = [
             dict(id=i, name=name) for i, name in meta['classes'].items()
         ]
+    joint_scores = getattr(model.head.decoder, 'joint_scores', None)
+    if joint_scores is not None:
+        values['joint_mixture'] = joint_scores.mixture.tolist()
     return {key: json.dumps(value) for key, value in values.items()}
 
 

@@ -13,7 +13,8 @@ from mmengine.structures import InstanceData
 
 from ..data.loading import is_unicode
 from ..data.metainfo import classes_of
-from ..visualization import PoseVisualizer, draw_poses, write_classes
+from ..visualization import (PoseVisualizer, draw_ellipses, draw_poses,
+                             write_classes)
 from .sources import ImageFile, Source, Stream, Video
 from .web import file_name, is_url
 
@@ -69,7 +70,10 @@ def coco_results(instances: InstanceData,
         where the model tells no classes apart, ``category_name`` where it
         does, ``keypoints`` [x1, y1, s1, x2, ...] in pixels with their scores,
         ``score``, and ``bbox`` [x, y, w, h], which is the extent of the
-        keypoints: the model predicts no boxes.
+        keypoints: the model predicts no boxes. Where it has
+        :class:`JointScores`, also ``labeled_probabilities``,
+        ``visible_probabilities`` and ``covariances``, [xx, xy, yy] in square
+        pixels, of each keypoint.
     """
     keypoints = instances.keypoints
     triplets = np.dstack([keypoints.round(2), instances.keypoint_scores])
@@ -83,9 +87,27 @@ def coco_results(instances: InstanceData,
             **categories[label],
             keypoints=_rounded(values.ravel(), 4),
             score=round(float(score), 4),
-            bbox=_rounded(bbox, 2)) for values, score, label, bbox in zip(
+            bbox=_rounded(bbox, 2),
+            **more) for values, score, label, bbox, more in zip(
                 triplets, instances.bbox_scores, instances.labels,
-                _extents(keypoints))
+                _extents(keypoints), _joints(instances))
+    ]
+
+
+def _joints(instances: InstanceData) -> List[dict]:
+    """For each pose what is predicted of its joints beside their places."""
+    if 'covariances' not in instances:
+        return [{}] * len(instances)
+    return [
+        dict(
+            labeled_probabilities=_rounded(labeled, 4),
+            visible_probabilities=_rounded(visible, 4),
+            covariances=[
+                _rounded(terms, 4)
+                for terms in found.reshape(-1, 4)[:, [0, 1, 3]]
+            ]) for labeled, visible, found in zip(
+                instances.labeled_probabilities,
+                instances.visible_probabilities, instances.covariances)
     ]
 
 
@@ -106,13 +128,25 @@ class PoseDrawer:
     Args:
         dataset_meta (dict): Metainfo with colors and skeleton.
         with_boxes (bool): Draw the extents of the poses, too.
+        joint_thr (float): Least score of a keypoint that is drawn. Defaults
+            to 0.
+        ellipse_radius (float, optional): Draw an ellipse around each keypoint,
+            whose axes are this many standard deviations of its error, see
+            :func:`ellipse_radius`. The model needs :class:`JointScores`.
+            Defaults to none.
     """
 
-    def __init__(self, dataset_meta: dict, with_boxes: bool = False):
+    def __init__(self,
+                 dataset_meta: dict,
+                 with_boxes: bool = False,
+                 joint_thr: float = 0.0,
+                 ellipse_radius: Optional[float] = None):
         self.visualizer = PoseVisualizer()
         self.visualizer.set_dataset_meta(dataset_meta)
         self.classes = [*dataset_meta.get('classes', {}).values()]
         self.with_boxes = with_boxes
+        self.joint_thr = joint_thr
+        self.ellipse_radius = ellipse_radius
 
     def draw(self, image: np.ndarray, instances: InstanceData) -> np.ndarray:
         """Draw poses with lines that suit the size of the image.
@@ -129,9 +163,14 @@ class PoseDrawer:
         self.visualizer.line_width = line
         self.visualizer.radius = max(1, round(1.5 * line))
         keypoints = instances.keypoints
-        visible = np.ones(keypoints.shape[:2])
+        scores = instances.get('keypoint_scores', np.ones(keypoints.shape[:2]))
+        visible = scores >= self.joint_thr
         picture = np.ascontiguousarray(
             draw_poses(self.visualizer, image, keypoints, visible))
+        if self.ellipse_radius is not None:
+            draw_ellipses(picture, keypoints[visible],
+                          instances.covariances[visible], self.ellipse_radius,
+                          line)
         if self.classes:
             write_classes(picture, keypoints,
                           [self.classes[label] for label in instances.labels])

@@ -17,8 +17,11 @@ from .encoder import DeformableEncoder
 from .head import GroupPoseHead
 from .hgnetv2 import HGNetV2
 from .hybrid_encoder import DFineHybridEncoder
+from .joint_losses import JointErrorLoss, LabeledJointLoss, VisibleJointLoss
+from .joint_scores import JointScores
 from .losses import KeypointL1Loss, KeypointOKSLoss, QueryFocalLoss
 from .matcher import KeypointQueryMatcher, UnionMatcher
+from .partial_training import PartlyTrainedEstimator
 from .quality_losses import (MatchabilityAwareLoss, OKSVarifocalLoss,
                              PositionSupervisedLoss, PredictedOKSLoss)
 from .query_groups import EncoderSupervision, GroupQueries
@@ -33,11 +36,12 @@ __all__ = [
     'DETRPoseDecoder', 'DETRPoseDecoderLayer', 'DFineHybridEncoder',
     'DeformableEncoder', 'DistributionDistillationLoss', 'EncoderSupervision',
     'FocalCost', 'GroupAttentionDecoderLayer', 'GroupPoseDecoder',
-    'GroupPoseHead', 'GroupQueries', 'HGNetV2', 'KeypointL1Cost',
-    'KeypointL1Loss', 'KeypointOKSCost', 'KeypointOKSLoss',
-    'KeypointQueryMatcher', 'LearnedContentSelection', 'MatchabilityAwareLoss',
-    'OKSDenoisingQueries', 'OKSVarifocalLoss', 'PoseModulatedFocalCost',
+    'GroupPoseHead', 'GroupQueries', 'HGNetV2', 'JointErrorLoss',
+    'JointScores', 'KeypointL1Cost', 'KeypointL1Loss', 'KeypointOKSCost',
+    'KeypointOKSLoss', 'KeypointQueryMatcher', 'LabeledJointLoss',
+    'LearnedContentSelection', 'MatchabilityAwareLoss', 'OKSDenoisingQueries',
+    'OKSVarifocalLoss', 'PartlyTrainedEstimator', 'PoseModulatedFocalCost',
     'PoseQuerySelection', 'PredictedOKSLoss', 'PositionSupervisedLoss',
     'QueryFocalLoss', 'ReleasedDenoisingQueries', 'SetCriterion',
-    'UnionMatcher'
+    'UnionMatcher', 'VisibleJointLoss'
 ]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .losses import SetLoss
 from .matcher import Matches, build_named
-from .queries import OutputSets, QueryGroup, group_of
+from .queries import MAIN, OutputSets, QueryGroup, group_of
 from .targets import PoseTargets
 
 
@@ -83,6 +83,8 @@ class SetCriterion(nn.Module):
                     values, targets, repeats=stack.repeats)
             stack.matches = _average_counts(stack.matches, targets.areas)
             for loss_name, loss in set_losses.items():
+                if loss.of_main and not stack.is_main:
+                    continue
                 names, values, pairs = stack.view(loss.keys)
                 if not names:
                     continue
@@ -112,6 +114,7 @@ class _Stack:
     def __init__(self, outputs: OutputSets, names: Sequence[str],
                  group: Optional[QueryGroup]):
         self.names = names
+        self.is_main = group_of(names[0]) == MAIN
         self.matches = group.matches if group else None
         self.repeats = group.repeats if group else 1
         self.loss_weight = group.loss_weight if group else 1.0

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .distribution import PoseQuality
 from .initialization import init_attention, init_class_embed, init_pose_embed
+from .matcher import build_named
 from .pose_frame import pose_embedding, pose_size
 from .queries import OutputSet, OutputSets, Queries, QueryGroup, with_center
 from .tokens import Tokens
@@ -52,6 +53,10 @@ class GroupPoseDecoder(BaseModule):
         predicted_oks (bool): Predict the OKS of each pose from all of its
             queries; scores are those of the class times it. Needs
             :class:`PredictedOKSLoss` in training. Defaults to False.
+        joint_scores (dict, optional): Config of what is predicted of each
+            joint beside its place, from the queries of the last layer, see
+            :class:`JointScores`; ``embed_dims`` is filled in. Defaults to
+            nothing.
 
     Raises:
         ValueError: If the width is not a multiple of 4, as the sine embedding
@@ -77,7 +82,8 @@ class GroupPoseDecoder(BaseModule):
                  relative_offsets: bool = False,
                  instance_content: bool = False,
                  quality: Optional[dict] = None,
-                 predicted_oks: bool = False):
+                 predicted_oks: bool = False,
+                 joint_scores: Optional[dict] = None):
         super().__init__()
         layer_cfg = dict(dict(type='GroupAttentionDecoderLayer'), **layer_cfg)
         self.layers = ModuleList(
@@ -109,6 +115,11 @@ class GroupPoseDecoder(BaseModule):
                 FFN(2 * embed_dims, embed_dims, 1, 2)
                 for _ in range(num_layers)
             ])
+        self.joint_scores = None
+        if joint_scores is not None:
+            self.joint_scores = build_named(
+                MODELS, dict(joint_scores, embed_dims=embed_dims),
+                'model.head.decoder.joint_scores')
 
     def add_quality(self, quality: Optional[dict]) -> None:
         """Add the quality heads, by their arguments, if there are to be
@@ -133,6 +144,8 @@ class GroupPoseDecoder(BaseModule):
         """Initialize what decoders have besides, after the rest."""
         for head in self.oks_embeds or ():
             init_pose_embed(head)
+        if self.joint_scores is not None:
+            self.joint_scores.init_weights()
         if self.quality is not None:
             first, *others = self.quality
             first.init_weights()
@@ -257,7 +270,8 @@ class GroupPoseDecoder(BaseModule):
 
     def predict_more(self, layer: int, query: Tensor) -> OutputSet:
         """Predict something else after a layer; here the logits of the OKS
-        ``oks`` (B, T, 1) in training, for ``predicted_oks``.
+        ``oks`` (B, T, 1) in training, for ``predicted_oks``, and after the
+        last layer ``joints`` (B, T, K, 5), for ``joint_scores``.
 
         For decoders that derive from this one or from another of the family:
         all call it for each of their layers.
@@ -270,9 +284,12 @@ class GroupPoseDecoder(BaseModule):
         Returns:
             dict[str, Tensor]: Entries of the output set, (B, T, ...).
         """
-        if self.oks_embeds is None or not self.training:
-            return {}
-        return dict(oks=self.predict_oks(layer, query))
+        more = {}
+        if self.oks_embeds is not None and self.training:
+            more['oks'] = self.predict_oks(layer, query)
+        if self.joint_scores is not None and layer == len(self.layers) - 1:
+            more['joints'] = self.joint_scores(query[:, :, 1:])
+        return more
 
     def sampling_frames(self, references: Tensor, memory: Tokens) -> Tensor:
         """Where each query samples the maps.

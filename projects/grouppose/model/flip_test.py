@@ -13,6 +13,9 @@ from ..oks import object_keypoint_similarity
 
 # Poses that are less similar than this are not taken for the same person.
 MIN_OKS = 0.5
+# Fields with an entry per keypoint, beside its place.
+PER_JOINT = ('keypoint_scores', 'labeled_probabilities',
+             'visible_probabilities', 'covariances')
 # Side of a person of whom the pose does not tell it, as a share of the image.
 ASSUMED_SIDE = 0.3
 
@@ -80,8 +83,8 @@ def mirror(instances: InstanceData, meta: dict) -> InstanceData:
 
     Args:
         instances (InstanceData): keypoints in pixels of the input image,
-            (n, K, 2), keypoint_scores (n, K), bbox_scores (n, ) and labels
-            (n, ).
+            (n, K, 2), keypoint_scores (n, K), bbox_scores (n, ), labels (n, )
+            and, if they are predicted, :func:`joint_fields`.
         meta (dict): Of the image: ``img_shape``, ``flip_indices``, and
             ``input_size`` and ``input_scale`` (w, h).
 
@@ -94,11 +97,15 @@ def mirror(instances: InstanceData, meta: dict) -> InstanceData:
     keypoints = instances.keypoints[:, order].copy()
     keypoints[..., 0] = (
         meta['img_shape'][1] - original_pixel - keypoints[..., 0])
-    return InstanceData(
-        keypoints=keypoints,
-        keypoint_scores=instances.keypoint_scores[:, order],
-        bbox_scores=instances.bbox_scores,
-        labels=instances.labels)
+    mirrored = instances.clone()
+    for key in PER_JOINT:
+        if key in instances:
+            mirrored.set_field(instances[key][:, order], key)
+    mirrored.set_field(keypoints, 'keypoints')
+    if 'covariances' in instances:
+        signs = np.array([[1, -1], [-1, 1]], dtype=np.float32)
+        mirrored.set_field(mirrored.covariances * signs, 'covariances')
+    return mirrored
 
 
 def merge_instances(instances: InstanceData, others: InstanceData,
@@ -137,7 +144,9 @@ def merge_instances(instances: InstanceData, others: InstanceData,
     rows, columns = rows[agree], columns[agree]
 
     merged = instances.clone()
-    for key in ('keypoints', 'keypoint_scores', 'bbox_scores'):
+    for key in ('keypoints', 'bbox_scores', *PER_JOINT):
+        if key not in instances:
+            continue
         values = merged[key].copy()
         values[rows] = (values[rows] + others[key][columns]) / 2
         merged.set_field(values, key)
@@ -160,13 +169,13 @@ def pose_areas(keypoints: Tensor, img_shape: Tuple[int, int]) -> Tensor:
     keypoint and 16 for 17 keypoints. Longer sides stay as they are.
 
     Args:
-        keypoints (Tensor): Pixels, (n, K, 2).
+        keypoints (Tensor): Pixels, (..., K, 2).
         img_shape (tuple[int]): Height and width of the image in pixels.
 
     Returns:
-        Tensor: Square pixels, (n, ).
+        Tensor: Square pixels, (...).
     """
     height, width = img_shape
     person = ASSUMED_SIDE * (height * width)**0.5
-    sides = keypoints.amax(1) - keypoints.amin(1)
-    return sides.clamp(min=person / keypoints.shape[1]).prod(1)
+    sides = keypoints.amax(-2) - keypoints.amin(-2)
+    return sides.clamp(min=person / keypoints.shape[-2]).prod(-1)

@@ -14,8 +14,9 @@ from mmpose.utils.typing import (Features, OptConfigType, OptSampleList,
 from torch import Tensor, nn
 
 from .flip_test import predict_both_ways
+from .joint_scores import joint_fields, predict_joints, score_joints
 from .matcher import build_named
-from .queries import MAIN, OutputSets, Queries
+from .queries import MAIN, OutputSet, OutputSets, Queries
 from .targets import PoseTargets, check_labels, stack_targets
 from .tokens import Tokens, flatten_maps, padding_masks
 
@@ -368,7 +369,12 @@ class GroupPoseHead(BaseHead):
             list[InstanceData]: One per image, with numpy arrays: keypoints
             in pixels of the input image (n, K, 2), keypoint_scores (n, K),
             bbox_scores (n, ) and the labels of the codec's classes (n, ),
-            best first.
+            best first. With :class:`JointScores`, the scores of keypoints are
+            the OKS that each is expected to have times the probability that
+            it is labeled, and there are also labeled_probabilities and
+            visible_probabilities (n, K), and covariances in square pixels of
+            the original image, to which MMPose brings the keypoints later,
+            (n, K, 2, 2).
 
         Raises:
             NotImplementedError: If ``multiscale_test`` is on.
@@ -389,6 +395,10 @@ class GroupPoseHead(BaseHead):
                                             described.get('flip_indices'))
         else:
             predictions = self._predict_poses(feats, batch_data_samples)
+        for instances, sample in zip(predictions, batch_data_samples):
+            if 'covariances' in instances:
+                score_joints(instances, sample.metainfo, self.codec.sigmas,
+                             self.decoder.joint_scores.mixture.tolist())
         if test_cfg.get('score_thr'):
             predictions = [
                 instances[instances.bbox_scores >= test_cfg['score_thr']]
@@ -402,19 +412,33 @@ class GroupPoseHead(BaseHead):
         outputs = self.forward(feats, batch_data_samples)['last']
 
         predictions = []
-        for logits, keypoints, sample in zip(outputs['logits'],
-                                             outputs['keypoints'],
-                                             batch_data_samples):
+        for sample, *of_image in zip(batch_data_samples,
+                                     *self.decoded(outputs)):
             height, width = sample.metainfo['img_shape'][:2]
-            poses, keypoint_scores, scores, labels = self.codec.decode(
-                logits, keypoints, (width, height))
+            logits, keypoints, *joints = of_image
+            poses, keypoint_scores, scores, labels, *found = \
+                self.codec.decode(logits, keypoints, (width, height), *joints)
             predictions.append(
                 InstanceData(
                     keypoints=poses,
                     keypoint_scores=keypoint_scores,
                     bbox_scores=scores,
-                    labels=labels))
+                    labels=labels,
+                    **(joint_fields(*found) if found else {})))
         return predictions
+
+    def decoded(self, outputs: OutputSet) -> Tuple[Tensor, ...]:
+        """What the codec decodes: class logits, keypoints and, where they are
+        predicted, joints, see :func:`predict_joints`, by which the logits are
+        weighted on request."""
+        logits, keypoints = outputs['logits'], outputs['keypoints']
+        if 'joints' not in outputs:
+            return logits, keypoints
+        joints, part = outputs['joints'], self.decoder.joint_scores
+        if part.reweight:
+            logits = part.reweigh(logits, joints)
+        return logits, keypoints, predict_joints(joints, keypoints,
+                                                 self.sigmas)
 
 
 def _check_input_size(meta: dict) -> None:

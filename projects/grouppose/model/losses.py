@@ -18,6 +18,8 @@ class SetLoss(nn.Module):
             is computed for the sets that have them all.
         of_poses (bool): Whether the loss compares poses, so that it gets the
             pairs of :attr:`Matches.for_poses`.
+        of_main (bool): Whether the loss is computed for the queries that
+            predict alone, not for groups that exist in training only.
 
     Args:
         loss_weight (float): Weight of the loss. Defaults to 1.
@@ -25,6 +27,7 @@ class SetLoss(nn.Module):
 
     keys: Tuple[str, ...] = ('logits', 'keypoints')
     of_poses = False
+    of_main = False
 
     def __init__(self, loss_weight: float = 1.0):
         super().__init__()

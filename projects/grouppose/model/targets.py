@@ -21,6 +21,8 @@ class PoseTargets(NamedTuple):
             the tensors behind it are padding.
         boxes (Tensor, optional): Normalized center and size of each person's
             box, float32, (B, T, 4), where the pipeline has them.
+        seen (Tensor, optional): 1 where a keypoint is labeled and not hidden,
+            float32, (B, T, K), where the pipeline tells.
     """
     labels: Tensor
     keypoints: Tensor
@@ -29,6 +31,7 @@ class PoseTargets(NamedTuple):
     sigmas: Tensor
     counts: List[int]
     boxes: Optional[Tensor] = None
+    seen: Optional[Tensor] = None
 
 
 def stack_targets(batch_data_samples: SampleList,
@@ -65,6 +68,10 @@ def stack_targets(batch_data_samples: SampleList,
         return pad_sequence([label[field] for label in labels],
                             batch_first=True).to(sigmas.device)
 
+    def stack_known(field: str) -> Optional[Tensor]:
+        return stack(field) if all(field in label for label in labels) else \
+            None
+
     return PoseTargets(
         labels=stack('labels'),
         keypoints=stack('keypoint_labels'),
@@ -72,8 +79,8 @@ def stack_targets(batch_data_samples: SampleList,
         areas=stack('area_labels'),
         sigmas=sigmas,
         counts=[len(label.labels) for label in labels],
-        boxes=stack('box_labels') if all('box_labels' in label
-                                         for label in labels) else None)
+        boxes=stack_known('box_labels'),
+        seen=stack_known('seen_labels'))
 
 
 def check_labels(targets: PoseTargets, num_classes: int) -> None:

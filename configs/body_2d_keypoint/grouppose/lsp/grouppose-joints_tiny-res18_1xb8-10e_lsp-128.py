@@ -1,0 +1,37 @@
+_base_ = 'grouppose_tiny-res18_1xb8-20e_lsp-128.py'
+
+# Scores of joints, added to the finished weights of the base config: nothing
+# else is trained, and poses stay as they are.
+load_from = 'work_dirs/grouppose_tiny-res18_1xb8-20e_lsp-128/epoch_20.pth'
+
+# runtime
+max_epochs = 10
+train_cfg = dict(max_epochs=max_epochs)
+
+# optimizer
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+
+# learning policy
+param_scheduler = [
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], end=max_epochs, T_max=max_epochs),
+]
+
+# data loaders: without the extended set, where hidden joints are not marked
+train_dataloader = dict(
+    dataset=dict(datasets=_base_.train_dataloader.dataset.datasets[:1]))
+
+# model
+model = dict(
+    type='PartlyTrainedEstimator',
+    trained=['joint_scores'],
+    head=dict(
+        decoder=dict(joint_scores=dict(type='JointScores')),
+        criterion=dict(
+            losses=dict(
+                loss_cls=None,
+                loss_kpt=None,
+                loss_oks=None,
+                loss_labeled=dict(type='LabeledJointLoss'),
+                loss_visible=dict(type='VisibleJointLoss'),
+                loss_error=dict(type='JointErrorLoss')))))
