@@ -31,7 +31,7 @@ optim_wrapper = dict(
         custom_keys=dict(backbone=dict(lr_mult=4.0), neck=dict(lr_mult=4.0))))
 
 # runtime
-max_epochs = 5
+max_epochs = 3
 train_cfg = dict(max_epochs=max_epochs)
 
 # learning policy
