@@ -1,7 +1,7 @@
 _base_ = 'grouppose-fast_tiny-res18_1xb8-3e_drawn-128.py'
 
-# Scores of joints, added to the weights of tools/quickstart.sh: nothing else is
-# trained, and poses stay as they are.
+# Scores of joints, added to the weights of tools/quickstart.sh: nothing else
+# is trained, and poses stay as they are.
 load_from = 'work_dirs/quickstart/epoch_3.pth'
 
 # runtime
