@@ -36,15 +36,8 @@ train_cfg = dict(max_epochs=max_epochs)
 
 # learning policy
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, begin=0, end=100, by_epoch=False),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min_ratio=0.001,
-        begin=0,
-        end=max_epochs,
-        T_max=max_epochs,
-        by_epoch=True,
-        convert_to_iter_based=True),
+    dict(_base_.param_scheduler[0], end=100),
+    dict(_base_.param_scheduler[1], end=max_epochs, T_max=max_epochs),
 ]
 
 # hooks: convolutions on a CPU take less time with channels last
