@@ -115,7 +115,8 @@ class PoseQuerySelection(BaseModule):
             logits, tokens, poses = (
                 gather(values, chosen)
                 for values in (logits, tokens, poses.flatten(2)))
-            poses = poses.unflatten(-1, (self.num_keypoints, 2))
+            # unflatten() would fix the batch of an ONNX file here
+            poses = poses.view(*tokens.shape[:2], self.num_keypoints, 2)
         return Selection(tokens.detach(), poses.detach(),
                          dict(logits=logits, keypoints=poses))
 
