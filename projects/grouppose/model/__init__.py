@@ -13,6 +13,7 @@ from .denoising import OKSDenoisingQueries, ReleasedDenoisingQueries
 from .detrpose_decoder import DETRPoseDecoder
 from .detrpose_layer import DETRPoseDecoderLayer
 from .distillation import DistributionDistillationLoss
+from .efficientnet_lite import EfficientNetLite
 from .encoder import DeformableEncoder
 from .head import GroupPoseHead
 from .hgnetv2 import HGNetV2
@@ -34,14 +35,14 @@ for module in (FrozenBatchNorm2d, PositionEmbeddingSineHW):
 
 __all__ = [
     'DETRPoseDecoder', 'DETRPoseDecoderLayer', 'DFineHybridEncoder',
-    'DeformableEncoder', 'DistributionDistillationLoss', 'EncoderSupervision',
-    'FocalCost', 'GroupAttentionDecoderLayer', 'GroupPoseDecoder',
-    'GroupPoseHead', 'GroupQueries', 'HGNetV2', 'JointErrorLoss',
-    'JointScores', 'KeypointL1Cost', 'KeypointL1Loss', 'KeypointOKSCost',
-    'KeypointOKSLoss', 'KeypointQueryMatcher', 'LabeledJointLoss',
-    'LearnedContentSelection', 'MatchabilityAwareLoss', 'OKSDenoisingQueries',
-    'OKSVarifocalLoss', 'PartlyTrainedEstimator', 'PoseModulatedFocalCost',
-    'PoseQuerySelection', 'PredictedOKSLoss', 'PositionSupervisedLoss',
-    'QueryFocalLoss', 'ReleasedDenoisingQueries', 'SetCriterion',
-    'UnionMatcher', 'VisibleJointLoss'
+    'DeformableEncoder', 'DistributionDistillationLoss', 'EfficientNetLite',
+    'EncoderSupervision', 'FocalCost', 'GroupAttentionDecoderLayer',
+    'GroupPoseDecoder', 'GroupPoseHead', 'GroupQueries', 'HGNetV2',
+    'JointErrorLoss', 'JointScores', 'KeypointL1Cost', 'KeypointL1Loss',
+    'KeypointOKSCost', 'KeypointOKSLoss', 'KeypointQueryMatcher',
+    'LabeledJointLoss', 'LearnedContentSelection', 'MatchabilityAwareLoss',
+    'OKSDenoisingQueries', 'OKSVarifocalLoss', 'PartlyTrainedEstimator',
+    'PoseModulatedFocalCost', 'PoseQuerySelection', 'PredictedOKSLoss',
+    'PositionSupervisedLoss', 'QueryFocalLoss', 'ReleasedDenoisingQueries',
+    'SetCriterion', 'UnionMatcher', 'VisibleJointLoss'
 ]
