@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import webbrowser
+from urllib.parse import quote
 
 import launch
 
@@ -105,11 +106,11 @@ def listen(host, port):
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM)[0]
+            host, None, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         if os.name == 'posix':  # elsewhere, two programs would share it
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        listener.bind((address[0], port, *address[2:]))
         listener.listen()
         return listener
     except (OSError, OverflowError) as error:
@@ -122,7 +123,7 @@ def address_of(host, port, token):
     name = {'0.0.0.0': socket.gethostname(), '::': socket.gethostname()}
     shown = name.get(host, host)
     shown = f'[{shown}]' if ':' in shown else shown
-    query = '' if token is None else f'?token={token}'
+    query = '' if token is None else f'?token={quote(token, safe="")}'
     return f'http://{shown}:{port}/{query}'
 
 

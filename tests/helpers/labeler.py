@@ -3,7 +3,7 @@
 Started as a program, it is ``tools/annotate.py`` with the stand-in in place of
 the model; ``--checkpoint`` names the file of :func:`write_truth`.
 """
-import json
+import ast
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -16,6 +16,7 @@ from projects.grouppose.data.metainfo import load_metainfo
 from tests.helpers.tool_runs import TOOLS, load_tool
 
 COCO = dict(from_file='configs/_base_/datasets/coco.py')
+MODULE = 'projects.grouppose.labeling.labeler'
 STEP = 0.6  # part of the way to the truth that free keypoints go
 
 
@@ -24,13 +25,13 @@ class StandInLabeler:
 
     Args:
         config: Not read.
-        checkpoint (str): JSON: ``folder`` of the images, ``metainfo``, and
+        checkpoint (str): A dict: ``folder`` of the images, ``metainfo``, and
             ``poses`` by name, each N x K x 2 numbers.
         device (str): Not read.
     """
 
     def __init__(self, config, checkpoint: str, device: str = 'cpu'):
-        truth = json.loads(Path(checkpoint).read_text())
+        truth = ast.literal_eval(Path(checkpoint).read_text())
         self.metainfo = load_metainfo(truth['metainfo'])
         self.scored = truth.get('scored', True)
         self._poses: Dict[bytes, np.ndarray] = {
@@ -97,19 +98,18 @@ def write_truth(path: Path,
     """
     content = dict(
         folder=str(folder), metainfo=metainfo, poses=poses, **fields)
-    path.write_text(json.dumps(content))
+    path.write_text(repr(content))
     return path
 
 
-def put_in_place() -> None:
-    """Let the programs find the stand-in where the model would be."""
-    name = 'projects.grouppose.labeling.labeler'
-    module = ModuleType(name)
+def stand_in_module() -> ModuleType:
+    """A module to be found by the name :data:`MODULE` of the model's."""
+    module = ModuleType(MODULE)
     setattr(module, 'PoseLabeler', StandInLabeler)
-    sys.modules[name] = module
+    return module
 
 
 if __name__ == '__main__':
-    put_in_place()
+    sys.modules[MODULE] = stand_in_module()
     sys.path.insert(0, str(TOOLS))
     sys.exit(load_tool('annotate').main())

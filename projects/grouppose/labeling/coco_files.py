@@ -11,7 +11,6 @@ from ..data.annotations import (CATEGORY_ID, check_annotations,
                                 complete_annotations)
 from ..data.instances import stand_in_for_box
 from ..data.loading import SIZE_REMEDIES, compare_sizes
-from ..data.metainfo import classes_of
 from ..data.repairs import load_annotations
 from ..inference.datasets import Labels
 from .images import ImageList
@@ -73,7 +72,8 @@ def import_annotations(journal: Journal, images: ImageList, ann_file: str,
             name = image['file_name']
             if name in images:
                 size = _check_size(image, images, ann_file)
-                _enter(journal, image, size, annotations[image['id']])
+                _enter(journal, image, size, annotations[image['id']],
+                       'classes' in dataset_meta)
         journal.record('annotations', path)
         journal.record('category', _category_name(content))
     notes = [
@@ -136,9 +136,11 @@ def _check_size(image: dict, images: ImageList,
 
 
 def _enter(journal: Journal, image: dict, size: Tuple[int, int],
-           annotations: List[dict]) -> None:
+           annotations: List[dict], has_classes: bool) -> None:
     """Enter an image and what is annotated in it."""
-    people, shapes, others = [], {}, []
+    people: List[dict] = []
+    shapes: Dict[str, dict] = {}
+    others = []
     for ann in annotations:
         if ann.get('iscrowd') or not ann.get('num_keypoints'):
             others.append(ann)
@@ -150,7 +152,7 @@ def _enter(journal: Journal, image: dict, size: Tuple[int, int],
         people.append(
             dict(
                 id=person,
-                category=ann['category_id'],
+                category=ann['category_id'] if has_classes else CATEGORY_ID,
                 keypoints=[[*rounded((x, y)), min(int(v), 2)]
                            for x, y, v in points],
                 fixed=labeled.tolist(),

@@ -13,7 +13,7 @@ ever fetched, and the server needs no key of Label Studio.
 """
 import re
 from functools import partial
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
 
@@ -155,7 +155,7 @@ class Backend:
         known = [(self._names.index(label) if label in self._names else None,
                   point) for label, point in clicks]
         joint, point = known[0]
-        person = self._session.person_at(name, read, np.array(point), joint)
+        person = self._session.person_at(name, read, point, joint)
         for joint, point in known[1:]:
             if joint is not None:
                 person['keypoints'][joint] = [*rounded(point), 2]
@@ -258,7 +258,7 @@ def _read_clicks(context, size: Tuple[int, int]) -> Iterator[tuple]:
                 region.get('type') != 'keypointlabels' or \
                 region.get('is_positive', True) in (0, False):
             continue
-        value = region.get('value')
+        value: Any = region.get('value')
         try:
             point = [
                 float(value[key]) * side / 100

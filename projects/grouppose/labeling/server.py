@@ -173,10 +173,12 @@ class Server:
                     self._refine(name, person)
                     if person['id'] == chosen else person for person in people
                 ])
+            start, size = None, self.images.size(name)
+            if known is None:  # what the first change was made to
+                start = self._proposal(name)['state']
             with self.journal.transaction():
-                if self.journal.get(name) is None:
-                    start = self._proposal(name)['state']
-                    self.journal.add(name, self.images.size(name), start)
+                if start is not None and self.journal.get(name) is None:
+                    self.journal.add(name, size, start)
                 return self.journal.save(name, revision, state)
 
         return JSONResponse(await self._work(save))
@@ -185,6 +187,8 @@ class Server:
         """Undo or redo."""
         name = self._name(request)
         revision = (await read_json(request)).get('revision')
+        if type(revision) is not int:
+            raise Refusal(400, '`revision` must be an integer')
 
         def step() -> dict:
             if self.journal.get(name) is None:

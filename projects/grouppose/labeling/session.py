@@ -2,7 +2,7 @@
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Callable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -85,14 +85,14 @@ class Session:
     def person_at(self,
                   key: str,
                   read: Callable[[], np.ndarray],
-                  point: np.ndarray,
+                  point: Sequence[float],
                   joint: Optional[int] = None) -> dict:
         """The person at a point.
 
         Args:
             key (str): As those of :meth:`propose`, and so are the errors.
             read (Callable): Likewise.
-            point (np.ndarray): x and y in pixels, (2, ).
+            point (Sequence[float]): x and y in pixels.
             joint (int, optional): Which keypoint is there; it becomes fixed.
                 Defaults to any.
 
@@ -135,7 +135,7 @@ class Session:
         with self._model_lock:
             encoded = self._labeler.encode(image)
             poses = self._labeler.poses(encoded)
-        size = image.shape[:2]
+        size = image.shape[0], image.shape[1]
         scores = poses.keypoint_scores
         people = [
             self._person(number, poses.keypoints[i],

@@ -69,7 +69,7 @@ def routes(session: Session) -> List[Route]:
             for group, person in enumerate(people, 1) for shape in _shapes(
                 person, group, names, classes[person['category']])
         ]
-        data = dict(shapes=shapes, description='')
+        data: dict = dict(shapes=shapes, description='')
         if points:
             data['replace'] = False  # what was drawn stays
         return JSONResponse(dict(success=True, data=data))
