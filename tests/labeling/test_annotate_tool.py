@@ -20,11 +20,10 @@ def run(tmp_path, monkeypatch, capsys):
     """Call it; what would serve only notes what it was given."""
     monkeypatch.syspath_prepend(str(TOOLS))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, labeler.MODULE,
-                        labeler.stand_in_module())
+    monkeypatch.setitem(sys.modules, labeler.MODULE, labeler.stand_in_module())
     write_images(tmp_path / 'images')
-    truth = labeler.write_truth(tmp_path / 'truth', tmp_path / 'images',
-                                POSES, PLANE)
+    truth = labeler.write_truth(tmp_path / 'truth', tmp_path / 'images', POSES,
+                                PLANE)
     tool = load_tool('annotate')
     served = []
 
@@ -67,9 +66,7 @@ def test_annotations_and_end(run, tmp_path):
     (tmp_path / 'given.json').write_text(
         json.dumps(
             dict(
-                images=[
-                    dict(id=1, file_name='a.png', width=160, height=120)
-                ],
+                images=[dict(id=1, file_name='a.png', width=160, height=120)],
                 annotations=[
                     dict(
                         id=1,
@@ -80,7 +77,8 @@ def test_annotations_and_end(run, tmp_path):
                             as_person(POSES['a.png'][0])['keypoints'], []))
                 ],
                 categories=[
-                    dict(id=1, name='plane', keypoints=['left', 'right', 'tip'])
+                    dict(
+                        id=1, name='plane', keypoints=['left', 'right', 'tip'])
                 ])))
     arguments = ('--annotations', 'given.json', '--out', 'out.json')
     code, text, _ = run(*arguments)

@@ -204,9 +204,8 @@ def test_refused_files(images, journal, ann_file, tmp_path):
               annotations=[]), 'a.png has 160 x 120 pixels, but `width` x'),
         (dict(images=[dict(content['images'][0], file_name='x.png')]),
          'none of its 1 images is in .*images. Give the folder'),
-        (dict(annotations=[
-            ann, dict(ann, id=5, category_id=4)
-        ]), 'several categories, but the model tells no classes apart'),
+        (dict(annotations=[ann, dict(ann, id=5, category_id=4)]),
+         'several categories, but the model tells no classes apart'),
     ):
         path.write_text(json.dumps(dict(content, **change)))
         with pytest.raises(ValueError, match=message):

@@ -37,8 +37,8 @@ def guarded(server_with_token):
 
 
 @pytest.mark.parametrize('host, expected', [('127.0.0.1', True),
-                                            ('localhost', True),
-                                            ('::1', True), ('127.9.9.9', True),
+                                            ('localhost', True), ('::1', True),
+                                            ('127.9.9.9', True),
                                             ('0.0.0.0', False), ('::', False),
                                             ('192.168.1.5', False),
                                             ('', False),
@@ -51,11 +51,19 @@ def test_loopback(host, expected):
 @pytest.mark.parametrize('path', PATHS)
 def test_nothing_without_the_token(guarded, path):
     """Not even whether there is something."""
-    for headers in ({}, {'Token': 'wrong'}, {'Token': ''},
-                    {'Authorization': 'Bearer wrong'},
-                    {'Authorization': 'Basic !'},
-                    {'Cookie': 'annotate-8000=wrong'},
-                    {'Cookie': f'annotate-8000={TOKEN}'.encode()}):
+    for headers in ({}, {
+            'Token': 'wrong'
+    }, {
+            'Token': ''
+    }, {
+            'Authorization': 'Bearer wrong'
+    }, {
+            'Authorization': 'Basic !'
+    }, {
+            'Cookie': 'annotate-8000=wrong'
+    }, {
+            'Cookie': f'annotate-8000={TOKEN}'.encode()
+    }):
         answer = guarded.get(path, headers=headers)
         assert answer.status_code == 401
         assert answer.text.startswith('A token is needed.')
@@ -81,10 +89,16 @@ def test_first_visit(guarded):
 
 
 @pytest.mark.parametrize('headers', [
-    {'Token': 'plain-token'},
-    {'Authorization': 'Bearer plain-token'},
-    {'authorization': 'basic ' + base64.b64encode(
-        b'grouppose:plain-token').decode()},
+    {
+        'Token': 'plain-token'
+    },
+    {
+        'Authorization': 'Bearer plain-token'
+    },
+    {
+        'authorization':
+        'basic ' + base64.b64encode(b'grouppose:plain-token').decode()
+    },
 ])
 def test_headers(tmp_path, headers):
     """Of X-AnyLabeling, of programs, of Label Studio."""
@@ -93,12 +107,17 @@ def test_headers(tmp_path, headers):
     made.session.close()
 
 
-@pytest.mark.parametrize('host, status', [
-    ('127.0.0.1:8000', 200), ('localhost:8000', 200), ('localhost', 200),
-    ('[::1]:8000', 200), ('localhost:9999', 200), ('evil.com', 403),
-    ('evil.com:8000', 403), ('localhost.evil.com', 403),
-    ('localhost@evil.com', 403), ('evil.com/127.0.0.1', 403), ('', 403),
-    ('[', 403)])
+@pytest.mark.parametrize('host, status', [('127.0.0.1:8000', 200),
+                                          ('localhost:8000', 200),
+                                          ('localhost', 200),
+                                          ('[::1]:8000', 200),
+                                          ('localhost:9999', 200),
+                                          ('evil.com', 403),
+                                          ('evil.com:8000', 403),
+                                          ('localhost.evil.com', 403),
+                                          ('localhost@evil.com', 403),
+                                          ('evil.com/127.0.0.1', 403),
+                                          ('', 403), ('[', 403)])
 def test_names_of_the_server(local, host, status):
     """A page elsewhere that lets its name resolve to this machine."""
     for path in ('/', '/api/project'):
@@ -106,20 +125,45 @@ def test_names_of_the_server(local, host, status):
 
 
 @pytest.mark.parametrize('headers, status', [
-    ({'Origin': 'http://127.0.0.1:8000'}, 200),
-    ({'Origin': 'http://evil.com'}, 403),
-    ({'Origin': 'http://127.0.0.1:9000'}, 403),
-    ({'Origin': 'null'}, 403),
-    ({'Origin': 'file://'}, 403),
-    ({'Sec-Fetch-Site': 'same-origin'}, 200),
-    ({'Sec-Fetch-Site': 'none'}, 200),
-    ({'Sec-Fetch-Site': 'cross-site', 'Sec-Fetch-Mode': 'no-cors'}, 403),
-    ({'Sec-Fetch-Site': 'same-site', 'Sec-Fetch-Mode': 'cors'}, 403),
-    ({'Sec-Fetch-Site': 'cross-site', 'Sec-Fetch-Mode': 'navigate'}, 403),
+    ({
+        'Origin': 'http://127.0.0.1:8000'
+    }, 200),
+    ({
+        'Origin': 'http://evil.com'
+    }, 403),
+    ({
+        'Origin': 'http://127.0.0.1:9000'
+    }, 403),
+    ({
+        'Origin': 'null'
+    }, 403),
+    ({
+        'Origin': 'file://'
+    }, 403),
+    ({
+        'Sec-Fetch-Site': 'same-origin'
+    }, 200),
+    ({
+        'Sec-Fetch-Site': 'none'
+    }, 200),
+    ({
+        'Sec-Fetch-Site': 'cross-site',
+        'Sec-Fetch-Mode': 'no-cors'
+    }, 403),
+    ({
+        'Sec-Fetch-Site': 'same-site',
+        'Sec-Fetch-Mode': 'cors'
+    }, 403),
+    ({
+        'Sec-Fetch-Site': 'cross-site',
+        'Sec-Fetch-Mode': 'navigate'
+    }, 403),
 ])
 def test_other_origins(local, guarded, headers, status):
-    given = dict(headers, Authorization='Basic ' + base64.b64encode(
-        f':{TOKEN}'.encode()).decode())
+    given = dict(
+        headers,
+        Authorization='Basic ' +
+        base64.b64encode(f':{TOKEN}'.encode()).decode())
     for path in ('/api/project', '/api/image/file?name=a.png'):
         assert local.get(path, headers=headers).status_code == status
         assert guarded.get(path, headers=given).status_code == status

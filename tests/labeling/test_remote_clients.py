@@ -1,5 +1,6 @@
 """The model for X-AnyLabeling and Label Studio, by their messages."""
 import base64
+import importlib
 import importlib.util
 import math
 
@@ -79,7 +80,8 @@ def test_models(made):
     model = answer['data']['grouppose']
     assert isinstance(model['display_name'], str)
     assert {'button_run', 'button_add_point', 'button_finish_object'
-            } <= {widget['name'] for widget in model['widgets']}
+            } <= {widget['name']
+                  for widget in model['widgets']}
     assert all(set(w) == {'name', 'value'} for w in model['widgets'])
     assert model['batch_processing_mode'] == 'default'
     info = made.client.get('/v1/models/grouppose/info').json()
@@ -145,17 +147,6 @@ def test_errors_of_x_anylabeling(made, image, change, code, message):
     assert message in error['error']['message']
 
 
-def test_the_real_server_schema(made, image):
-    """Against the data classes of X-AnyLabeling-Server."""
-    if importlib.util.find_spec('pydantic') is None or \
-            importlib.util.find_spec('app.schemas') is None:
-        pytest.skip('X-AnyLabeling-Server is not installed (from its '
-                    'repository; there is no package of it)')
-    from app.schemas.shape import Shape  # type: ignore[import-not-found]
-    for shape in ask_x_anylabeling(made, image)['data']['shapes']:
-        Shape(**shape)
-
-
 def test_the_real_client_of_x_anylabeling(made, image, tmp_path, monkeypatch):
     """Its own code sends the requests and reads the answers."""
     if importlib.util.find_spec('anylabeling') is None:
@@ -175,6 +166,8 @@ def test_the_real_client_of_x_anylabeling(made, image, tmp_path, monkeypatch):
 
     for method in ('get', 'post'):
         monkeypatch.setattr(remote.requests, method, redirect(method))
+    settings = importlib.import_module('anylabeling.config')
+    monkeypatch.setattr(settings, 'current_config_file', '{}')
     config = dict(type='remote_server', name='x', display_name='x')
     model = remote.RemoteServer(config, print)
     assert 'grouppose' in model.get_available_models()
@@ -182,9 +175,8 @@ def test_the_real_client_of_x_anylabeling(made, image, tmp_path, monkeypatch):
     model.set_auto_labeling_marks(
         [dict(type='point', data=[112, 88], label=1)])
     result = model.predict_shapes(object(), str(tmp_path / 'images/a.png'))
-    assert [shape.label for shape in result.shapes] == [
-        'object', 'left', 'right', 'tip'
-    ]
+    assert [shape.label
+            for shape in result.shapes] == ['object', 'left', 'right', 'tip']
     assert result.replace is False
     assert {shape.group_id for shape in result.shapes} == {1}
 
@@ -306,8 +298,8 @@ def test_interfaces():
 
 def test_only_keypoints(made):
     """Without rectangles, and of keypoints those that have a label."""
-    config = CONFIG.replace('RectangleLabels', 'BrushLabels').replace(
-        '<Label value="tip"/>', '')
+    config = CONFIG.replace('RectangleLabels',
+                            'BrushLabels').replace('<Label value="tip"/>', '')
     answer = ask_label_studio(made, 'a.png', config=config).json()
     names = [
         r['value']['keypointlabels'][0] for r in answer['results'][0]['result']
@@ -346,8 +338,11 @@ def test_the_real_backend_answers_alike(made, tmp_path, monkeypatch):
 
     client = api.init_app(
         Model, model_dir=str(tmp_path / 'models')).test_client()
-    assert made.client.get('/health').json().keys() & client.get(
-        '/health').get_json().keys() >= {'status'}
+    setup = dict(
+        project='1.1700000000', schema=CONFIG, hostname='', access_token='')
+    for answers in (made.client, client):
+        assert answers.get('/health').status_code == 200
+        assert answers.post('/setup', json=setup).status_code == 200
     answer = client.post(
         '/predict',
         json=dict(

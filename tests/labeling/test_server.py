@@ -243,11 +243,11 @@ def test_refused_bodies(made):
     assert send('{"revision": NaN}').status_code == 400
     assert send('[' * 100000).status_code == 400
     assert send(b' ' * (2**23 + 1)).status_code == 413
-    for body in (dict(revision='0', done=False, people=[]),
-                 dict(revision=0, done=0, people=[])):
+    for body in (dict(revision='0', done=False,
+                      people=[]), dict(revision=0, done=0, people=[])):
         assert send(json.dumps(body)).status_code == 400
-    for path, body in (('person', dict(point=[1])),
-                       ('person', dict(point=[1, 'a'])),
+    for path, body in (('person', dict(point=[1])), ('person',
+                                                     dict(point=[1, 'a'])),
                        ('person', dict(point=[1, 1], joint=3)),
                        ('person', dict(point=[1, 1], joint=True)),
                        ('refine', dict(person=None)), ('undo', dict())):

@@ -240,16 +240,20 @@ export class Stage {
         shape.classList.add('shape');
         mark.append(shape);
         const title = element('title');
-        title.textContent = name;
+        title.textContent = name.replaceAll('_', ' ');
         mark.append(title);
         if (current) {
-          const text = element('text', {x: 13, y: 4});
-          text.textContent = name;
+          const text = element('text', {y: 4});
+          text.textContent = name.replaceAll('_', ' ');
           mark.append(text);
         }
         group.append(mark);
+        const text = mark.querySelector('text');
         this.marks.push(() => {
           const [x, y] = this.toScreen(...person.keypoints[joint]);
+          const isRight = x > this.root.clientWidth - 140;
+          text?.setAttribute('x', isRight ? -13 : 13);
+          text?.setAttribute('text-anchor', isRight ? 'end' : 'start');
           mark.setAttribute('transform', `translate(${x.toFixed(2)} ${y.toFixed(2)})`);
         });
       });
