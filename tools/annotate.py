@@ -72,7 +72,8 @@ def parse_args(argv=None):
         default=0.3,
         help='least score of a pose that is proposed (default: 0.3)')
     parser.add_argument(
-        '--device', default='cpu', help='cpu, cuda, cuda:1 (default: cpu)')
+        '--device',
+        help='cpu, cuda, cuda:1 (default: GPU if there is one, else CPU)')
     parser.add_argument(
         '--host',
         default='127.0.0.1',
@@ -190,7 +191,11 @@ def main(argv=None):
     if not args.no_browser:
         threading.Timer(0.5, webbrowser.open, [address]).start()
     config = uvicorn.Config(
-        server.app, log_level='warning', ws='none', access_log=False)
+        server.app,
+        log_level='warning',
+        ws='none',
+        access_log=False,
+        server_header=False)
     try:
         uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:

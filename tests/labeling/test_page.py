@@ -121,9 +121,10 @@ def drawn(page, person):
     points = page.evaluate(
         """([person, width]) => {
         const box = document.getElementById('picture').getBoundingClientRect();
-        const joints = document.querySelectorAll(
-            `[data-person="${person}"] .joint`);
-        return [...joints].map((joint) => {
+        const joints = [...document.querySelectorAll(
+            `[data-person="${person}"] .joint`)];
+        joints.sort((a, b) => a.dataset.joint - b.dataset.joint);
+        return joints.map((joint) => {
             const hit = joint.querySelector('.hit').getBoundingClientRect();
             return [hit.x + hit.width / 2 - box.x, hit.y + hit.height / 2
                 - box.y].map((value) => value * width / box.width);

@@ -158,9 +158,11 @@ def test_the_real_client_of_x_anylabeling(made, image, tmp_path, monkeypatch):
 
     def redirect(method):
 
-        def call(url, timeout=None, **fields):
+        def call(url, timeout=None, headers=None, **fields):
             path = url.replace('http://localhost:8000', '')
-            return getattr(made.client, method)(path, **fields)
+            given = {key: value for key, value in headers.items() if value}
+            send = getattr(made.client, method)
+            return send(path, headers=given, **fields)
 
         return call
 

@@ -45,7 +45,7 @@ class App {
       'undo': () => this.step('undo'), 'redo': () => this.step('redo'),
       'add': () => (this.stage.adding ? this.escape() : this.startAdding()),
       'cancel': () => this.escape(), 'follow': () => this.toggleFollow(),
-      'done': () => this.finish(!this.doc?.done), 'export': () => this.export(),
+      'doubtful': () => this.doubtful(), 'done': () => this.finish(!this.doc?.done), 'export': () => this.export(),
       'help-button': () => this.help(), 'zoom-in': () => this.stage.zoom(1.25),
       'zoom-out': () => this.stage.zoom(0.8), 'fit': () => this.stage.fit(),
       'list-toggle': () => {

@@ -32,8 +32,10 @@ export class Panel {
   draw(doc, selected, current) {
     document.getElementById('people-title').textContent =
       doc.people.length === 1 ? '1 person' : `${doc.people.length} people`;
-    document.getElementById('unsure-legend').hidden =
-      !doc.people.some((person) => person.scores);
+    const hasScores = doc.people.some((person) => person.scores);
+    for (const id of ['unsure-legend', 'doubtful']) {
+      document.getElementById(id).hidden = !hasScores;
+    }
     const className = (id) => this.project.classes.find((item) => item.id === id)?.name;
     this.people.replaceChildren(...doc.people.map((person, index) => {
       const row = make('div', {className: 'entry', tabIndex: 0});

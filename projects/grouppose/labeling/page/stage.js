@@ -257,6 +257,8 @@ export class Stage {
           mark.setAttribute('transform', `translate(${x.toFixed(2)} ${y.toFixed(2)})`);
         });
       });
+      // Its name is over the other joints.
+      group.append(...group.querySelectorAll('.current'));
       groups.push(group);
     }
     this.crossMark = element('path', {class: 'cross', d: 'M-14,0H-3M3,0H14M0,-14V-3M0,3V14'});
