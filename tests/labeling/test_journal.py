@@ -9,7 +9,6 @@ import pytest
 
 from projects.grouppose.labeling.journal import KEPT_STATES, Conflict, Journal
 from tests.helpers.labeled_images import as_person
-from tests.helpers.tool_runs import ROOT
 
 KEYPOINTS = ['left', 'right']
 
@@ -75,11 +74,15 @@ def test_old_states_go(journal):
     assert journal.get('a.png')['state'] == state(19)
 
 
-# Saves states without end, and says when each is saved.
+# Saves states without end, and says when each is saved. Of the package, it
+# imports the one module.
 PROGRAM = """
 import itertools, sys
-from projects.grouppose.labeling.journal import Journal
-journal = Journal(sys.argv[1], ['left', 'right'])
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location('journal', sys.argv[1])
+module = module_from_spec(spec)
+spec.loader.exec_module(module)
+journal = module.Journal(sys.argv[2], ['left', 'right'])
 for i in itertools.count():
     journal.save('a.png', i, dict(done=False, people=[i] * 100))
     print(i, flush=True)
@@ -90,10 +93,10 @@ def test_a_killed_process_loses_nothing(journal):
     """And a new one goes on."""
     path = journal.path
     journal.close()
-    process = subprocess.Popen([sys.executable, '-c', PROGRAM, path],
-                               cwd=ROOT,
-                               stdout=subprocess.PIPE,
-                               text=True)
+    process = subprocess.Popen(
+        [sys.executable, '-c', PROGRAM, module.__file__, path],
+        stdout=subprocess.PIPE,
+        text=True)
     for line in process.stdout:
         if int(line) >= 20:
             break

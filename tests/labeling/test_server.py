@@ -117,6 +117,15 @@ def test_the_others_follow(made):
     assert post(made, 'redo', revision=2).json()['state'] == entry['state']
 
 
+def test_fixed_joints_stay(made, monkeypatch):
+    """Whatever a model says."""
+    monkeypatch.setattr(made.labeler, 'refine',
+                        lambda encoded, keypoints, fixed: keypoints + 5)
+    person = as_person(POSES['a.png'][0], fixed=[False, True, False])
+    refined = post(made, 'refine', person=person).json()
+    assert refined['keypoints'] == [[45, 65, 2], [80, 60, 2], [65, 35, 2]]
+
+
 def test_preview_saves_nothing(made):
     person = get(made)['state']['people'][0]
     refined = post(made, 'refine', person=person).json()
