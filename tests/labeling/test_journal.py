@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from projects.grouppose.labeling import journal as module
 from projects.grouppose.labeling.journal import KEPT_STATES, Conflict, Journal
 from tests.helpers.labeled_images import as_person
 
