@@ -12,7 +12,7 @@ from typing import Dict, Optional
 import numpy as np
 
 from projects.grouppose.data.loading import read_image
-from projects.grouppose.data.metainfo import load_metainfo
+from projects.grouppose.data.metainfo import classes_of, load_metainfo
 from tests.helpers.tool_runs import TOOLS, load_tool
 
 COCO = dict(from_file='configs/_base_/datasets/coco.py')
@@ -54,6 +54,7 @@ class StandInLabeler:
         return SimpleNamespace(
             keypoints=(truth + noise).astype(np.float32),
             scores=np.linspace(0.9, 0.4, len(truth)),
+            labels=np.arange(len(truth)) % len(classes_of(self.metainfo)),
             keypoint_scores=scores if self.scored else None)
 
     def refine(self, truth: np.ndarray, keypoints: np.ndarray,

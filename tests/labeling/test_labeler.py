@@ -58,6 +58,7 @@ def test_proposals_are_those_of_predict(moved, image):
     found = moved.poses(moved.encode(image))
     np.testing.assert_allclose(found.keypoints, expected.keypoints, atol=1e-3)
     np.testing.assert_allclose(found.scores, expected.bbox_scores, atol=1e-6)
+    np.testing.assert_array_equal(found.labels, expected.labels)
     assert found.keypoint_scores is None
     assert found.keypoints.dtype == found.scores.dtype == np.float32
 

@@ -81,6 +81,12 @@ def test_proposals(made):
     assert get(made, 'sub/c.png')['state']['people'] == []
 
 
+def test_classes_of_proposals(made):
+    made.session.dataset_meta['classes'] = {3: 'glider', 7: 'jet'}
+    people = get(made)['state']['people']
+    assert [person['category'] for person in people] == [3, 7]
+
+
 def test_low_scores_are_not_proposed(made):
     made.session._score_thr = 0.8  # the second has 0.4
     assert len(get(made)['state']['people']) == 1

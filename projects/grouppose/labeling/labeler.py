@@ -44,12 +44,15 @@ class Poses(NamedTuple):
     Attributes:
         keypoints (np.ndarray): Pixels of the image, float32, (N, K, 2).
         scores (np.ndarray): Of the people, float32, (N, ).
+        labels (np.ndarray): Of their classes, from 0 in the order of
+            :func:`classes_of`, int64, (N, ).
         keypoint_scores (np.ndarray, optional): Of the keypoints, float32,
             (N, K). None if the model does not predict them, see
             :class:`JointScores`.
     """
     keypoints: np.ndarray
     scores: np.ndarray
+    labels: np.ndarray
     keypoint_scores: Optional[np.ndarray]
 
 
@@ -140,7 +143,7 @@ class PoseLabeler:
         keypoints = encoded.to_pixels(found.keypoints / (width, height))
         scored = self.head.decoder.joint_scores is not None
         return Poses(
-            keypoints.astype(np.float32), found.bbox_scores,
+            keypoints.astype(np.float32), found.bbox_scores, found.labels,
             found.keypoint_scores if scored else None)
 
     def refine(self, encoded: EncodedImage, keypoints: np.ndarray,

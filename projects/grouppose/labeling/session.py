@@ -136,17 +136,22 @@ class Session:
             encoded = self._labeler.encode(image)
             poses = self._labeler.poses(encoded)
         size = image.shape[0], image.shape[1]
-        scores = poses.keypoint_scores
+        scores, labels = poses.keypoint_scores, poses.labels
         people = [
             self._person(number, poses.keypoints[i],
-                         None if scores is None else scores[i], size)
+                         None if scores is None else scores[i], size,
+                         labels[i])
             for number, i in enumerate(
                 np.flatnonzero(poses.scores >= self._score_thr).tolist(), 1)
         ]
         return _Encoded(encoded, size, people)
 
-    def _person(self, number: int, points: np.ndarray,
-                scores: Optional[np.ndarray], size: Tuple[int, int]) -> dict:
+    def _person(self,
+                number: int,
+                points: np.ndarray,
+                scores: Optional[np.ndarray],
+                size: Tuple[int, int],
+                label: int = 0) -> dict:
         """A pose of the model. A keypoint outside of the image is not
         labeled."""
         height, width = size
@@ -154,7 +159,7 @@ class Session:
         inside = ((points >= 0) & (points <= (width, height))).all(1)
         return dict(
             id=number,
-            category=next(iter(classes_of(self.dataset_meta))),
+            category=list(classes_of(self.dataset_meta))[label],
             keypoints=[[*rounded(point), 2 * int(seen)]
                        for point, seen in zip(points, inside)],
             fixed=[False] * len(points),
