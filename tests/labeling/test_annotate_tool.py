@@ -4,6 +4,8 @@ import socket
 import sys
 
 import pytest
+import torch
+from mmpose.apis import init_model
 
 from tests.helpers import labeler
 from tests.helpers.labeled_images import PLANE, POSES, as_person, write_images
@@ -153,3 +155,41 @@ def test_missing_packages(run, monkeypatch):
     code, text, _ = run()
     assert code == 2
     assert 'the package uvicorn is missing: pip install -r' in text
+
+
+def test_a_model_itself(run, tmp_path, monkeypatch, drawn_config):
+    """From the files of a model to poses, without the stand-in."""
+    testclient = pytest.importorskip(
+        'starlette.testclient', reason='pip install -r requirements/dev.txt')
+    monkeypatch.delitem(sys.modules, labeler.MODULE)
+    torch.manual_seed(0)
+    model = init_model(str(drawn_config), device='cpu')
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'weights.pth')
+    answers = {}
+
+    def serve(server, sockets):
+        client = testclient.TestClient(server.config.app,
+                                       'http://127.0.0.1:8000')
+        name = dict(name='a.png')
+        answers['project'] = client.get('/api/project').json()
+        answers['image'] = client.get('/api/image', params=name).json()
+        person = client.post(
+            '/api/image/person',
+            params=name,
+            json=dict(point=[40, 60], joint=5)).json()
+        answers['person'] = person
+        answers['refined'] = client.post(
+            '/api/image/refine', params=name, json=dict(person=person)).json()
+        sockets[0].close()
+
+    monkeypatch.setattr(uvicorn.Server, 'run', serve)
+    code, text, _ = run('--config', str(drawn_config), '--checkpoint',
+                        'weights.pth', '--device', 'cpu', '--score-thr', '0')
+    assert code == 0, text
+    assert len(answers['project']['keypoints']) == 17
+    assert answers['project']['classes'] == [dict(id=1, name='object')]
+    people = answers['image']['state']['people']
+    assert people and all(person['scores'] is None for person in people)
+    for person in answers['person'], answers['refined']:
+        assert person['keypoints'][5] == [40, 60, 2]
+        assert person['fixed'] == [i == 5 for i in range(17)]

@@ -161,6 +161,26 @@ def test_fixed_keypoints(num_keypoints):
     assert share.std(unbiased=False) < 0.02
 
 
+def test_own_poses():
+    """Free keypoints of whom the model has found start where it says; of half
+    of these poses, the keypoints that are farthest off are fixed first."""
+    part = make_part(5, own=1.0)
+    targets = all_labeled([3, 1], 5)
+    real = targets.visible[:, None] > 0
+    found = targets.keypoints + 0.001
+    found[:, :, 2] += 0.01
+    nobody = torch.full_like(found[:, :1], 5.)
+    poses, fixed = part.draw(targets, 2000, torch.cat([nobody, found], 1))
+    expected = torch.where(fixed[..., None], targets.keypoints[:, None],
+                           found[:, None])
+    assert torch.equal(poses[real.expand_as(fixed)],
+                       expected[real.expand_as(fixed)])
+    one = fixed[fixed.sum(-1) == 1].float().mean(0)
+    assert one.tolist() == pytest.approx([0.1, 0.1, 0.6, 0.1, 0.1], abs=0.06)
+    poses, _ = part.draw(targets, 20, nobody)
+    assert poses.max() < 3  # an OKS below 0.3 is somebody else
+
+
 def test_group():
     """Everybody once per group, by themselves, without a class score."""
     decoder = build_drawn('grouppose').head
