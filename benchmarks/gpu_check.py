@@ -38,7 +38,8 @@ TINY = 'configs/body_2d_keypoint/{0}/drawn/{0}_tiny-{1}_1xb8-6e_drawn-128.py'
 TINY_MODELS = (TINY.format('grouppose',
                            'res18'), TINY.format('detrpose', 'hgnetv2'))
 # With the switches that make training faster.
-FAST = TINY_MODELS[0].replace('/grouppose_', '/grouppose-fast_')
+FAST = TINY_MODELS[0].replace('grouppose_',
+                              'grouppose-fast_').replace('6e_', '3e_')
 MODELS = ('grouppose-r50', 'detrpose-s', 'detrpose-l')
 OTHERS = ('edpose-r50', 'rtmo-l')
 TOGETHER = 4  # steps that run side by side

@@ -2,7 +2,7 @@
 
     python benchmarks/resume.py --out DIR
 
-Trains the small model of the quickstart on drawn people by tools/train.py,
+Trains the small Group Pose of drawn people by tools/train.py,
 kills it with SIGKILL some iterations after a checkpoint, and resumes. The
 iterations between checkpoint and kill are done twice: the losses of both times
 are compared. DIR gets resume.md and resume.json, and the run.

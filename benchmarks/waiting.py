@@ -83,8 +83,8 @@ def main(argv=None) -> None:
     args = parser.parse_args(argv)
     results = Results(
         args.out / 'waiting', 'How threads wait',
-        'A training step of the model of the quickstart, 8 images of 128 x '
-        '128 pixels. Each turn is the median of '
+        'A training step of the small Group Pose of drawn people, 8 images of '
+        '128 x 128 pixels. Each turn is the median of '
         f'{args.steps} steps of a new process; medians (least to most) of '
         f'{args.repeats} turns.', {
             'other programs': 'programs',

@@ -1,7 +1,7 @@
 _base_ = ('../../configs/body_2d_keypoint/grouppose/drawn/'
           'grouppose_tiny-res18_1xb8-6e_drawn-128.py')
 
-# The network of the quickstart.
+# The network of the small Group Pose of drawn people.
 max_epochs = 4
 train_cfg = dict(max_epochs=max_epochs)
 param_scheduler = [

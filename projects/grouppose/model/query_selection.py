@@ -104,16 +104,18 @@ class PoseQuerySelection(BaseModule):
         if distinct is not None:
             among = min(_CANDIDATES * count, tokens.shape[1])
         selected = logits.max(-1).values.topk(among, dim=1).indices
+        logits, tokens, anchors = (
+            gather(values, selected) for values in (logits, tokens, anchors))
+        poses = self.predict_poses(tokens, anchors)
         if distinct is not None:
-            poses = self.predict_poses(
-                gather(tokens, selected), gather(anchors, selected))
-            selected = selected.gather(1, self.choose(poses, count, distinct))
-
-        tokens = gather(tokens, selected)
-        poses = self.predict_poses(tokens, gather(anchors, selected))
-        return Selection(
-            tokens.detach(), poses.detach(),
-            dict(logits=gather(logits, selected), keypoints=poses))
+            chosen = self.choose(poses, count, distinct)
+            logits, tokens, poses = (
+                gather(values, chosen)
+                for values in (logits, tokens, poses.flatten(2)))
+            # unflatten() would fix the batch of an ONNX file here
+            poses = poses.view(*tokens.shape[:2], self.num_keypoints, 2)
+        return Selection(tokens.detach(), poses.detach(),
+                         dict(logits=logits, keypoints=poses))
 
     def score_tokens(self, memory: Tokens,
                      usable: Tensor) -> Tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@ _base_ = [
 ]
 
 # A small DETRPose that learns drawn people from scratch on a CPU, in about the
-# time of the quickstart's Group Pose.
+# time of the small Group Pose.
 
 # model: narrow, two levels, two decoder layers
 model = dict(

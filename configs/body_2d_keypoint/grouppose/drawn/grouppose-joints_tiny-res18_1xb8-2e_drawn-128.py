@@ -1,8 +1,8 @@
-_base_ = 'grouppose_tiny-res18_1xb8-6e_drawn-128.py'
+_base_ = 'grouppose-fast_tiny-res18_1xb8-3e_drawn-128.py'
 
-# Scores of joints, added to the finished weights of the base config: nothing
-# else is trained, and poses stay as they are.
-load_from = 'work_dirs/grouppose_tiny-res18_1xb8-6e_drawn-128/epoch_6.pth'
+# Scores of joints, added to the weights of tools/quickstart.sh: nothing else
+# is trained, and poses stay as they are.
+load_from = 'work_dirs/quickstart/epoch_3.pth'
 
 # runtime
 max_epochs = 2
@@ -28,6 +28,7 @@ model = dict(
                 loss_cls=None,
                 loss_kpt=None,
                 loss_oks=None,
+                loss_quality=None,
                 loss_labeled=dict(type='LabeledJointLoss'),
                 loss_visible=dict(type='VisibleJointLoss'),
                 loss_error=dict(type='JointErrorLoss')))))

@@ -2,8 +2,8 @@ _base_ = [
     '../../../_base_/grouppose_res50.py', '../../../_base_/drawn_people.py'
 ]
 
-# A small Group Pose that learns drawn people from scratch on a CPU, see
-# tools/quickstart.sh.
+# A small Group Pose, as published but for its size, that learns drawn people
+# from scratch on a CPU.
 
 # model: narrow, two levels, one encoder and two decoder layers
 attention = dict(embed_dims=64, num_heads=4, num_levels=2, num_points=4)
