@@ -31,7 +31,7 @@ state="$root/.install" # logs, the lock, marks of what has been checked
 overlay="$state/overlay"
 environment="$root/tools/misc/environment.py"
 dev_requirements=(requirements/dev.txt requirements/docs.txt
-    requirements/deployment.txt)
+    requirements/deployment.txt requirements/labeling.txt)
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
 usage_error() {

@@ -182,7 +182,15 @@ def test_content_of_the_wheel(wheel):
         if path.is_file() and path.suffix != '.pyc'
     }
     others = {'py.typed', 'describe/report.html.jinja'}
-    assert files == modules | shipped | {package / name for name in others}
+    page = {
+        path.relative_to(ROOT)
+        for path in (ROOT / package / 'labeling/page').iterdir()
+    }
+    assert package / 'labeling/page/index.html' in page
+    assert files == modules | shipped | page | {
+        package / name
+        for name in others
+    }
 
 
 def test_the_installed_wheel(wheel, tmp_path):

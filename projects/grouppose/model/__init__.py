@@ -4,6 +4,7 @@ from mmpose.models.heads.transformer_heads.transformers import \
 from mmpose.models.utils import FrozenBatchNorm2d
 from mmpose.registry import MODELS
 
+from .correction_queries import CorrectionQueries
 from .costs import (FocalCost, KeypointL1Cost, KeypointOKSCost,
                     PoseModulatedFocalCost)
 from .criterion import SetCriterion
@@ -34,15 +35,16 @@ for module in (FrozenBatchNorm2d, PositionEmbeddingSineHW):
         MODELS.register_module(module=module)
 
 __all__ = [
-    'DETRPoseDecoder', 'DETRPoseDecoderLayer', 'DFineHybridEncoder',
-    'DeformableEncoder', 'DistributionDistillationLoss', 'EfficientNetLite',
-    'EncoderSupervision', 'FocalCost', 'GroupAttentionDecoderLayer',
-    'GroupPoseDecoder', 'GroupPoseHead', 'GroupQueries', 'HGNetV2',
-    'JointErrorLoss', 'JointScores', 'KeypointL1Cost', 'KeypointL1Loss',
-    'KeypointOKSCost', 'KeypointOKSLoss', 'KeypointQueryMatcher',
-    'LabeledJointLoss', 'LearnedContentSelection', 'MatchabilityAwareLoss',
-    'OKSDenoisingQueries', 'OKSVarifocalLoss', 'PartlyTrainedEstimator',
-    'PoseModulatedFocalCost', 'PoseQuerySelection', 'PredictedOKSLoss',
-    'PositionSupervisedLoss', 'QueryFocalLoss', 'ReleasedDenoisingQueries',
-    'SetCriterion', 'UnionMatcher', 'VisibleJointLoss'
+    'CorrectionQueries', 'DETRPoseDecoder', 'DETRPoseDecoderLayer',
+    'DFineHybridEncoder', 'DeformableEncoder', 'DistributionDistillationLoss',
+    'EfficientNetLite', 'EncoderSupervision', 'FocalCost',
+    'GroupAttentionDecoderLayer', 'GroupPoseDecoder', 'GroupPoseHead',
+    'GroupQueries', 'HGNetV2', 'JointErrorLoss', 'JointScores',
+    'KeypointL1Cost', 'KeypointL1Loss', 'KeypointOKSCost', 'KeypointOKSLoss',
+    'KeypointQueryMatcher', 'LabeledJointLoss', 'LearnedContentSelection',
+    'MatchabilityAwareLoss', 'OKSDenoisingQueries', 'OKSVarifocalLoss',
+    'PartlyTrainedEstimator', 'PoseModulatedFocalCost', 'PoseQuerySelection',
+    'PredictedOKSLoss', 'PositionSupervisedLoss', 'QueryFocalLoss',
+    'ReleasedDenoisingQueries', 'SetCriterion', 'UnionMatcher',
+    'VisibleJointLoss'
 ]

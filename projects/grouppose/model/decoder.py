@@ -18,7 +18,8 @@ from .distribution import PoseQuality
 from .initialization import init_attention, init_class_embed, init_pose_embed
 from .matcher import build_named
 from .pose_frame import pose_embedding, pose_size
-from .queries import OutputSet, OutputSets, Queries, QueryGroup, with_center
+from .queries import (OutputSet, OutputSets, Queries, QueryGroup, move,
+                      with_center)
 from .tokens import Tokens
 
 
@@ -57,6 +58,9 @@ class GroupPoseDecoder(BaseModule):
             joint beside its place, from the queries of the last layer, see
             :class:`JointScores`; ``embed_dims`` is filled in. Defaults to
             nothing.
+        fixed_embedding (bool): Tell the queries of fixed keypoints that they
+            are, by a learned embedding, which :class:`CorrectionQueries`
+            train. Defaults to False.
 
     Raises:
         ValueError: If the width is not a multiple of 4, as the sine embedding
@@ -83,7 +87,8 @@ class GroupPoseDecoder(BaseModule):
                  instance_content: bool = False,
                  quality: Optional[dict] = None,
                  predicted_oks: bool = False,
-                 joint_scores: Optional[dict] = None):
+                 joint_scores: Optional[dict] = None,
+                 fixed_embedding: bool = False):
         super().__init__()
         layer_cfg = dict(dict(type='GroupAttentionDecoderLayer'), **layer_cfg)
         self.layers = ModuleList(
@@ -120,6 +125,8 @@ class GroupPoseDecoder(BaseModule):
             self.joint_scores = build_named(
                 MODELS, dict(joint_scores, embed_dims=embed_dims),
                 'model.head.decoder.joint_scores')
+        self.fixed_embedding = nn.Embedding(
+            1, embed_dims) if fixed_embedding else None
 
     def add_quality(self, quality: Optional[dict]) -> None:
         """Add the quality heads, by their arguments, if there are to be
@@ -146,6 +153,8 @@ class GroupPoseDecoder(BaseModule):
             init_pose_embed(head)
         if self.joint_scores is not None:
             self.joint_scores.init_weights()
+        if self.fixed_embedding is not None:
+            nn.init.zeros_(self.fixed_embedding.weight)
         if self.quality is not None:
             first, *others = self.quality
             first.init_weights()
@@ -162,7 +171,10 @@ class GroupPoseDecoder(BaseModule):
             if self.oks_embeds is not None:
                 self.oks_embeds[index] = nn.Identity()
 
-    def initial_queries(self, content: Tensor, poses: Tensor) -> QueryGroup:
+    def initial_queries(self,
+                        content: Tensor,
+                        poses: Tensor,
+                        fixed: Optional[Tensor] = None) -> QueryGroup:
         """Build the queries of instances from their features and poses.
 
         QUIRK: an instance query starts from its embedding alone, without
@@ -172,6 +184,8 @@ class GroupPoseDecoder(BaseModule):
         Args:
             content (Tensor): Features of each instance, (B, N, C).
             poses (Tensor): Poses, normalized, (B, N, K, 2).
+            fixed (Tensor, optional): True for keypoints that are to stay
+                where they are, bool, (B, N, K). Defaults to none.
 
         Returns:
             QueryGroup: N instances.
@@ -181,9 +195,13 @@ class GroupPoseDecoder(BaseModule):
         if self.instance_content:
             instance = instance + content[:, :, None]
         keypoints = content[:, :, None] + self.keypoint_embedding.weight
+        if fixed is not None and self.fixed_embedding is not None:
+            keypoints = keypoints + \
+                fixed[..., None] * self.fixed_embedding.weight
         return QueryGroup(
             content=torch.cat([instance, keypoints], 2),
-            references=with_center(poses))
+            references=with_center(poses),
+            fixed=fixed)
 
     def forward(self, queries: Queries, memory: Tokens) -> OutputSets:
         """Refine the poses of all instances, layer by layer.
@@ -197,7 +215,7 @@ class GroupPoseDecoder(BaseModule):
             :meth:`predict`: ``'d0'``, ``'d1'``, ... and ``'last'``; in
             evaluation ``'last'`` alone.
         """
-        mask = queries.attention_mask()
+        mask, fixed = queries.attention_mask(), queries.fixed
         query, references = queries.content, queries.references
         query_pos = self.positional_term(references[:, :, 1:], memory)
         poses = references[:, :, 1:]
@@ -210,22 +228,27 @@ class GroupPoseDecoder(BaseModule):
                 memory=memory,
                 attention_mask=mask)
             if index == len(self.layers) - 1:
-                outputs['last'] = self.predict(index, query, poses, memory)
+                outputs['last'] = self.predict(index, query, poses, memory,
+                                               fixed)
                 break
-            refined = self.refine(references[:, :, 1:],
-                                  self.pose_embeds[index](query[:, :, 1:]))
+            offsets = self.pose_embeds[index](query[:, :, 1:])
+            refined = self.refine(references[:, :, 1:], offsets, fixed)
             references = with_center(refined.detach())
             query_pos = self.positional_term(references[:, :, 1:], memory)
             if self.training:
                 outputs[f'd{index}'] = self.predict(
                     index, self.auxiliary_state(query, query_pos), poses,
-                    memory)
+                    memory, fixed)
             # With its gradient: the next layer corrects this one, too.
             poses = refined
         return outputs
 
-    def predict(self, layer: int, query: Tensor, poses: Tensor,
-                memory: Tokens) -> OutputSet:
+    def predict(self,
+                layer: int,
+                query: Tensor,
+                poses: Tensor,
+                memory: Tokens,
+                fixed: Optional[Tensor] = None) -> OutputSet:
         """Predict classes and keypoints after a layer.
 
         Args:
@@ -234,13 +257,14 @@ class GroupPoseDecoder(BaseModule):
             poses (Tensor): Poses before the layer, which it refines,
                 (B, T, K, 2).
             memory (Tokens): The encoder's output.
+            fixed (Tensor, optional): Which keypoints stay, (B, T, K).
 
         Returns:
             dict[str, Tensor]: logits (B, T, Q), normalized keypoints
             (B, T, K, 2), and what :meth:`predict_more` adds.
         """
         offsets = self.pose_embeds[layer](query[:, :, 1:])
-        keypoints = self.refine(poses, offsets)
+        keypoints = self.refine(poses, offsets, fixed)
         return dict(
             logits=self.score(layer, query, keypoints, memory),
             keypoints=keypoints,
@@ -313,16 +337,22 @@ class GroupPoseDecoder(BaseModule):
         sizes = torch.cat([size, parts], 2)[..., None, :] * ratios
         return torch.cat([points, sizes], -1)
 
-    def refine(self, poses: Tensor, offsets: Tensor) -> Tensor:
-        """Move normalized points (..., K, 2) by offsets of the same shape.
+    def refine(self,
+               poses: Tensor,
+               offsets: Tensor,
+               fixed: Optional[Tensor] = None) -> Tensor:
+        """Move normalized points (..., K, 2) by offsets of the same shape, but
+        for those that are fixed, (..., K).
 
         Offsets are in logit space, or for ``relative_offsets`` in units of
         half the size of the pose. The inverse sigmoid is clamped at 1e-3: a
         point on the border of the image or beyond starts from a logit of 6.9.
         """
         if self.relative_offsets:
-            return poses + offsets * pose_size(poses) / 2
-        return (inverse_sigmoid(poses) + offsets).sigmoid()
+            moved = poses + offsets * pose_size(poses) / 2
+        else:
+            moved = (inverse_sigmoid(poses) + offsets).sigmoid()
+        return move(poses, moved, fixed)
 
     def auxiliary_state(self, query: Tensor, next_query_pos: Tensor) -> Tensor:
         """The queries from which the keypoints of all layers but the last are

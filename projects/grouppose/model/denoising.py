@@ -146,15 +146,7 @@ class OKSDenoisingQueries(BaseModule):
             shape (tuple[int]): B, groups, bands and T.
             padding (Tensor): True where there is no person, (B, N).
         """
-        _, groups, bands, people = shape
-        pairs = [(image, (group * bands) * people + person, person)
-                 for image, count in enumerate(counts)
-                 for group in range(groups) for person in range(count)]
-        indices = torch.from_numpy(
-            np.array(pairs, dtype=np.int64).reshape(-1, 3)).to(padding.device)
-        images, queries, persons = indices.T
-        return Matches(
-            images, queries[None], persons[None], len(pairs), ignored=padding)
+        return match_copies(counts, shape, padding)
 
     def add_noise(self, targets: PoseTargets,
                   shape: Tuple[int, ...]) -> Tuple[Tensor, Tensor]:
@@ -237,6 +229,27 @@ class ReleasedDenoisingQueries(OKSDenoisingQueries):
         # All but the last, which the official program keeps for padding.
         others = torch.randint(0, self.num_labels - 1, shape, device=device)
         return torch.where(replaced, others, labels), references
+
+
+def match_copies(counts: List[int], shape: Tuple[int, ...],
+                 ignored: Tensor) -> Matches:
+    """Match the first query of each person in each group with the person.
+
+    Args:
+        counts (list[int]): Number of people of each image.
+        shape (tuple[int]): B images, number of groups, of queries that each
+            person has in a group, and T people; queries are in this order.
+        ignored (Tensor): True for queries whose scores do not count, (B, N).
+    """
+    _, groups, copies, people = shape
+    pairs = [(image, group * copies * people + person, person)
+             for image, count in enumerate(counts) for group in range(groups)
+             for person in range(count)]
+    indices = torch.from_numpy(np.array(pairs, dtype=np.int64).reshape(
+        -1, 3)).to(ignored.device)
+    images, queries, persons = indices.T
+    return Matches(
+        images, queries[None], persons[None], len(pairs), ignored=ignored)
 
 
 def released_references(targets: PoseTargets, direction: Tensor,

@@ -12,7 +12,7 @@ from .detrpose_layer import Gate
 from .distribution import OffsetDistribution
 from .initialization import init_pose_embed
 from .pose_frame import pose_size
-from .queries import OutputSet, OutputSets, Queries, with_center
+from .queries import OutputSet, OutputSets, Queries, move, with_center
 from .tokens import Tokens
 
 
@@ -91,7 +91,7 @@ class DETRPoseDecoder(GroupPoseDecoder):
             initial pose; and with the logits of the bins, ``corners``
             (B, T, K, 2 * (reg_max + 1)).
         """
-        mask = queries.attention_mask()
+        mask, fixed = queries.attention_mask(), queries.fixed
         query, references = queries.content, queries.references
         outputs: OutputSets = {}
         initial = corners = before = None
@@ -108,7 +108,7 @@ class DETRPoseDecoder(GroupPoseDecoder):
             keypoints = query[:, :, 1:]
             if initial is None:
                 initial = self.refine(references[:, :, 1:],
-                                      self.pre_pose_embed(keypoints))
+                                      self.pre_pose_embed(keypoints), fixed)
                 if self.training:
                     outputs['pre'] = dict(
                         logits=self.class_embeds[0](query[:, :, 0]),
@@ -118,7 +118,8 @@ class DETRPoseDecoder(GroupPoseDecoder):
             seen = keypoints if before is None else keypoints + before.detach()
             added = self.pose_embeds[index](seen)
             corners = added if corners is None else corners + added
-            poses = initial + unit * self.distribution(corners)
+            poses = move(initial, initial + unit * self.distribution(corners),
+                         fixed)
             references = with_center(poses.detach())
             before = keypoints
             last = index == len(self.layers) - 1

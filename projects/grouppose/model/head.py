@@ -1,5 +1,6 @@
 """The head: encoder, query selection and decoder in their order, then the
 criterion in training or the codec in prediction."""
+from dataclasses import replace
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
@@ -9,6 +10,7 @@ from mmengine.runner import autocast
 from mmengine.structures import InstanceData
 from mmpose.models.heads import BaseHead
 from mmpose.registry import KEYPOINT_CODECS, MODELS
+from mmpose.structures import PoseDataSample
 from mmpose.utils.typing import (Features, OptConfigType, OptSampleList,
                                  SampleList)
 from torch import Tensor, nn
@@ -312,6 +314,35 @@ class GroupPoseHead(BaseHead):
             for name, values in outputs.items()
         }
 
+    def refine(self,
+               memory: Tokens,
+               poses: Tensor,
+               fixed: Optional[Tensor] = None) -> OutputSet:
+        """Run the decoder on given poses instead of those that it finds.
+
+        Each person is refined by itself: the result does not depend on who
+        else is given.
+
+        Args:
+            memory (Tokens): The encoder's output, of B images.
+            poses (Tensor): Normalized, of any number N of people per image,
+                (B, N, K, 2).
+            fixed (Tensor, optional): True for keypoints that stay exactly
+                where they are, bool, (B, N, K). Defaults to none.
+
+        Returns:
+            OutputSet: Of the last layer, see :meth:`run_steps`.
+        """
+        if not poses.shape[1]:  # nothing to attend with
+            logits = poses.new_zeros(len(poses), 0, self.num_classes)
+            return dict(logits=logits, keypoints=poses)
+        content = self.query_selection.content_of(memory, poses)
+        group = self.decoder.initial_queries(content, poses, fixed)
+        others = ~torch.eye(
+            poses.shape[1], dtype=torch.bool, device=poses.device)
+        queries = Queries({MAIN: replace(group, mask=others)})
+        return self.forward_decoder(memory, queries)['last']
+
     def loss(self,
              feats: Tuple[Tensor, ...],
              batch_data_samples: SampleList,
@@ -396,9 +427,7 @@ class GroupPoseHead(BaseHead):
         else:
             predictions = self._predict_poses(feats, batch_data_samples)
         for instances, sample in zip(predictions, batch_data_samples):
-            if 'covariances' in instances:
-                score_joints(instances, sample.metainfo, self.codec.sigmas,
-                             self.decoder.joint_scores.mixture.tolist())
+            self.score_joints(instances, sample)
         if test_cfg.get('score_thr'):
             predictions = [
                 instances[instances.bbox_scores >= test_cfg['score_thr']]
@@ -409,8 +438,23 @@ class GroupPoseHead(BaseHead):
     def _predict_poses(self, feats: Tuple[Tensor, ...],
                        batch_data_samples: SampleList) -> List[InstanceData]:
         """What :meth:`predict` returns, without its options."""
-        outputs = self.forward(feats, batch_data_samples)['last']
+        return self.decode(
+            self.forward(feats, batch_data_samples)['last'],
+            batch_data_samples)
 
+    def decode(self, outputs: OutputSet,
+               batch_data_samples: SampleList) -> List[InstanceData]:
+        """Turn an output set into the poses of a batch.
+
+        Args:
+            outputs (OutputSet): Of the last layer.
+            batch_data_samples (list[:obj:`PoseDataSample`]): With the sizes
+                of the images in their metainfo.
+
+        Returns:
+            list[InstanceData]: See :meth:`predict`; joints are not scored
+            yet, see :meth:`score_joints`.
+        """
         predictions = []
         for sample, *of_image in zip(batch_data_samples,
                                      *self.decoded(outputs)):
@@ -426,6 +470,14 @@ class GroupPoseHead(BaseHead):
                     labels=labels,
                     **(joint_fields(*found) if found else {})))
         return predictions
+
+    def score_joints(self, instances: InstanceData,
+                     sample: PoseDataSample) -> None:
+        """Score the joints of the decoded instances of an image, in place,
+        where the model predicts what that needs, see :class:`JointScores`."""
+        if 'covariances' in instances:
+            score_joints(instances, sample.metainfo, self.codec.sigmas,
+                         self.decoder.joint_scores.mixture.tolist())
 
     def decoded(self, outputs: OutputSet) -> Tuple[Tensor, ...]:
         """What the codec decodes: class logits, keypoints and, where they are

@@ -35,6 +35,8 @@ class QueryGroup:
         matches (Matches, optional): Which query is matched with which
             person, in every output set. Defaults to the result of the
             matcher.
+        fixed (Tensor, optional): True for keypoints that stay at their
+            reference point in every layer, bool, (B, N, K). Defaults to none.
         repeats (int): Number of queries that the matcher gives each person.
             Defaults to 1.
         loss_weight (float): Weight of the group's losses. Defaults to 1.
@@ -46,6 +48,7 @@ class QueryGroup:
     references: Tensor
     sees: Sequence[str] = ()
     mask: Optional[Tensor] = None
+    fixed: Optional[Tensor] = None
     matches: Optional[Matches] = None
     repeats: int = 1
     loss_weight: float = 1.0
@@ -99,6 +102,18 @@ class Queries:
     def references(self) -> Tensor:
         """Tensor: References of all groups, (B, T, K + 1, 2)."""
         return _join([group.references for group in self.groups.values()])
+
+    @property
+    def fixed(self) -> Optional[Tensor]:
+        """Tensor, optional: Which keypoints of all groups are fixed,
+        (B, T, K), or None if no group has any."""
+        groups = self.groups.values()
+        if all(group.fixed is None for group in groups):
+            return None
+        return _join([
+            torch.zeros_like(group.references[:, :, 1:, 0], dtype=torch.bool)
+            if group.fixed is None else group.fixed for group in groups
+        ])
 
     def attention_mask(self) -> Optional[Tensor]:
         """Make the attention mask between all instances.
@@ -165,6 +180,21 @@ def group_of(name: str) -> str:
 def with_center(poses: Tensor) -> Tensor:
     """Prepend the mean of the K keypoints of each pose, (..., K + 1, 2)."""
     return torch.cat([poses.mean(-2, keepdim=True), poses], -2)
+
+
+def move(poses: Tensor, moved: Tensor, fixed: Optional[Tensor]) -> Tensor:
+    """Move poses, but for fixed keypoints, which stay exactly where they are.
+
+    Args:
+        poses (Tensor): Where keypoints are, (..., K, 2).
+        moved (Tensor): Where they would go, (..., K, 2).
+        fixed (Tensor, optional): True where they stay, bool, (..., K). None
+            fixes none.
+
+    Returns:
+        Tensor: Where they are then, (..., K, 2).
+    """
+    return moved if fixed is None else poses.where(fixed[..., None], moved)
 
 
 def _join(parts: List[Tensor]) -> Tensor:

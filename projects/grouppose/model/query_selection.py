@@ -94,10 +94,7 @@ class PoseQuerySelection(BaseModule):
             Selection: The instances of each image, best first.
         """
         anchors, usable = self.token_anchors(memory)
-        tokens = memory.features.masked_fill(~usable[..., None], 0)
-        tokens = self.norm(self.output(tokens))
-        with autocast(device_type=tokens.device.type, enabled=False):
-            logits = self.class_embed(tokens.to(self.class_embed.weight.dtype))
+        tokens, logits = self.score_tokens(memory, usable)
 
         # QUIRK: tokens that are not usable stay in the competition, and
         # the score is the best of all classes, the background one too.
@@ -119,6 +116,15 @@ class PoseQuerySelection(BaseModule):
             poses = poses.view(*tokens.shape[:2], self.num_keypoints, 2)
         return Selection(tokens.detach(), poses.detach(),
                          dict(logits=logits, keypoints=poses))
+
+    def score_tokens(self, memory: Tokens,
+                     usable: Tensor) -> Tuple[Tensor, Tensor]:
+        """Features (B, S, C) and class logits (B, S, Q) of all tokens."""
+        tokens = memory.features.masked_fill(~usable[..., None], 0)
+        tokens = self.norm(self.output(tokens))
+        with autocast(device_type=tokens.device.type, enabled=False):
+            logits = self.class_embed(tokens.to(self.class_embed.weight.dtype))
+        return tokens, logits
 
     def predict_poses(self, tokens: Tensor, anchors: Tensor) -> Tensor:
         """Predict normalized poses (B, n, K, 2) from features of tokens
@@ -154,6 +160,69 @@ class PoseQuerySelection(BaseModule):
         copy = ((distance < distinct) & better).any(-1)
         rank = (order + copy * len(order)).to(poses.dtype)
         return rank.topk(count, dim=1, largest=False).indices
+
+    @torch.no_grad()
+    def pose_at(self,
+                memory: Tokens,
+                points: Tensor,
+                joint: Optional[int] = None) -> Tensor:
+        """First poses of the people at given points.
+
+        The token is chosen that has the highest class logit minus
+        ``(4 d)^2``, where d is the distance of the point to the center of the
+        token's own pose, or to the keypoint that is meant, in units of the
+        longer side of :func:`pose_size`. Tokens are thus judged by where their
+        pose is: the one right under a hand knows less of the person than the
+        one that finds them.
+
+        Args:
+            memory (Tokens): The encoder's output.
+            points (Tensor): Normalized, (B, N, 2).
+            joint (int, optional): Index of the keypoint that is there.
+                Defaults to the center of the person.
+
+        Returns:
+            Tensor: Normalized, (B, N, K, 2).
+        """
+        anchors, usable = self.token_anchors(memory)
+        tokens, logits = self.score_tokens(memory, usable)
+        poses = self.predict_poses(tokens, anchors)
+        size = pose_size(poses).amax(-1).transpose(1, 2)  # (B, 1, S)
+        places = poses.mean(2) if joint is None else poses[:, :, joint]
+        distance = torch.cdist(points, places) / size
+        scores = logits.max(-1).values[:, None] - (4 * distance).square()
+        scores = scores.masked_fill(~usable[:, None], float('-inf'))
+        images = torch.arange(len(poses), device=poses.device)[:, None]
+        return poses[images, scores.argmax(-1)]
+
+    @torch.no_grad()
+    def content_of(self, memory: Tokens, poses: Tensor) -> Tensor:
+        """What the queries of given poses start from: the features of the
+        token with the best class score within each pose's bounding box, or of
+        the nearest to its center where there is none.
+
+        That is the token which would have found the person. One that is
+        merely near knows less of it: tokens learn of whom they are the best.
+
+        Args:
+            memory (Tokens): The encoder's output.
+            poses (Tensor): Normalized, (B, N, K, 2).
+
+        Returns:
+            Tensor: (B, N, C).
+        """
+        _, usable = self.token_anchors(memory)
+        tokens, logits = self.score_tokens(memory, usable)
+        centers = memory.centers()[:, None]
+        low, high = poses.amin(2)[:, :, None], poses.amax(2)[:, :, None]
+        inside = ((centers >= low) & (centers <= high)).all(-1)
+        scores = logits.max(-1).values[:, None]
+        # Below all scores, and the higher, the nearer.
+        distance = (centers - poses.mean(2)[:, :, None]).square().sum(-1)
+        lowest = scores.amin(-1, keepdim=True) - 1
+        scores = torch.where(inside, scores, lowest - distance)
+        scores = scores.masked_fill(~usable[:, None], float('-inf'))
+        return gather(tokens, scores.argmax(-1))
 
     @staticmethod
     def token_anchors(memory: Tokens) -> Tuple[Tensor, Tensor]:
@@ -205,6 +274,11 @@ class LearnedContentSelection(PoseQuerySelection):
         batch, count = selected.poses.shape[:2]
         content = self.content.weight[:count].expand(batch, -1, -1)
         return selected._replace(content=content)
+
+    def content_of(self, memory: Tokens, poses: Tensor) -> Tensor:
+        """See the base class; all poses get the content of the best rank:
+        somebody is sure to be there."""
+        return self.content.weight[:1].detach().expand(*poses.shape[:2], -1)
 
     @staticmethod
     def token_anchors(memory: Tokens) -> Tuple[Tensor, Tensor]:
