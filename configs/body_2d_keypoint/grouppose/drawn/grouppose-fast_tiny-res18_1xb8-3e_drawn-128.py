@@ -24,9 +24,12 @@ model = dict(
         criterion=dict(
             losses=dict(loss_quality=dict(type='PredictedOKSLoss')))))
 
-# optimizer: twice the rate for encoder and decoder, the same for convolutions
+# optimizer: twice the rate for encoder and decoder, the same for convolutions;
+# many parameters at once
 optim_wrapper = dict(
-    optimizer=dict(lr=6e-4),
+    constructor='MergedGroupsConstructor',
+    optimizer=dict(lr=6e-4, foreach=True),
+    clip_grad=dict(foreach=True),
     paramwise_cfg=dict(
         custom_keys=dict(backbone=dict(lr_mult=4.0), neck=dict(lr_mult=4.0))))
 
