@@ -19,6 +19,7 @@ from .images import check_people, draw_image
 from .skeletons import KEYPOINT_NAMES
 
 VERSION = 1  # raise when the same arguments give other images
+CALM_VERSION = 2  # raise when calm images alone are others
 SPLITS = ('train', 'val')
 COCO_SKELETON = ((16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12),
                  (7, 13), (6, 7), (6, 8), (7, 9), (8, 10), (9, 11), (2, 3),
@@ -80,7 +81,7 @@ def draw_dataset(out_dir: Union[str, Path],
     if people:
         arguments['people'] = list(people)
     if calm:
-        arguments['calm'] = True
+        arguments['calm'] = CALM_VERSION
     out_dir = Path(out_dir)
     if _clear(out_dir, arguments, overwrite):
         return False
