@@ -269,6 +269,11 @@ def test_bad_rates(rates):
         make_part(5, rates=rates)
 
 
+def test_bad_share():
+    with pytest.raises(ValueError, match='own=1.5 must be a share'):
+        make_part(5, own=1.5)
+
+
 def test_other_keypoints():
     with pytest.raises(ValueError, match='describes 17 keypoints, but.* 5'):
         make_part(5, metainfo=COCO)

@@ -87,7 +87,8 @@ class CorrectionQueries(BaseModule):
 
     Raises:
         ValueError: If the metainfo describes other keypoints, there is no
-            such kind, or the rates are negative or add up to more than 0.5.
+            such kind, the rates are negative or add up to more than 0.5, or
+            ``own`` is no share.
     """
 
     def __init__(self,
@@ -113,6 +114,9 @@ class CorrectionQueries(BaseModule):
             raise ValueError(
                 f'{name}: rates={rates}. Give shares of {", ".join(RATES)} '
                 'that are not negative and add up to 0.5 at most.')
+        if not 0 <= own <= 1:
+            raise ValueError(f'{name}: own={own} must be a share of the '
+                             'people, between 0 and 1.')
         self.register_buffer(
             'flip_indices', torch.tensor(partners), persistent=False)
         self.num_queries = num_queries
