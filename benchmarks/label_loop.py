@@ -40,17 +40,17 @@ from projects.grouppose.labeling.people import positions
 from projects.grouppose.labeling.server import Server
 from projects.grouppose.labeling.session import Session
 
-TEXT = """Clicks per person until every keypoint is within {tolerance:g} x its
-sigma x the root of the person's area; those who were added and deleted count.
+TEXT = """Clicks per object until every keypoint is within {tolerance:g} x its
+sigma x the root of the object's area; adding and deleting one is a click each.
 From a drop to the saved pose that follows: median (least to most)."""
 COLUMNS = {
     'images': 'images',
     'model': 'model',
-    'people': 'people',
+    'objects': 'people',
     'proposed': lambda row: f'{row["proposed"] / row["people"]:.0%}',
     'deleted': lambda row: row['following']['deleted'],
-    'clicks, all stay': lambda row: per_person(row, 'staying'),
-    'clicks, the others follow': lambda row: per_person(row, 'following'),
+    'clicks, others stay': lambda row: per_person(row, 'staying'),
+    'clicks, others follow': lambda row: per_person(row, 'following'),
     'ms per drop': milliseconds(),
 }
 
@@ -207,7 +207,7 @@ def parse_args(argv):
         metavar='FILE',
         help='COCO keypoints: the truth')
     parser.add_number('--number', 50, 'images to label before and after')
-    parser.add_number('--epochs', 40, 'epochs to train')
+    parser.add_number('--epochs', 25, 'epochs to train')
     parser.add_argument(
         '--tolerance',
         type=float,
