@@ -98,23 +98,29 @@ def read_people(coco: COCO, sigmas: np.ndarray) -> Iterator[tuple]:
                                          areas, sigmas)
 
 
-def find_starts(labeler: PoseLabeler, encoded: EncodedImage, people: People,
-                least: float) -> Start:
-    """The start of everybody in an image: one proposal each at most, at the
-    largest OKS in total."""
-    found = labeler.poses(encoded)
-    proposals = found.keypoints[found.scores >= least]
+def match_people(people: People, proposals: np.ndarray) -> np.ndarray:
+    """Index of the proposal of everybody, (N, ), -1 of whom none is for: one
+    each at most of (proposals, K, 2), at the largest OKS in total."""
     similarity = people.similarity(proposals[:, None])  # (proposals, N)
     similarity = similarity * (similarity >= MIN_OKS)
-    starts = np.zeros_like(people.places)
-    proposed = np.zeros(len(starts), bool)
+    matches = np.full(len(people.places), -1)
     for row, person in zip(*linear_sum_assignment(-similarity)):
         if similarity[row, person]:
-            starts[person], proposed[person] = proposals[row], True
-    for person, middle in enumerate(people.middles()):
-        if not proposed[person]:
-            starts[person] = labeler.person_at(encoded, middle)
-    return Start(starts, proposed)
+            matches[person] = row
+    return matches
+
+
+def find_starts(labeler: PoseLabeler, encoded: EncodedImage, people: People,
+                least: float) -> Start:
+    """The start of everybody in an image."""
+    found = labeler.poses(encoded)
+    proposals = found.keypoints[found.scores >= least]
+    matches = match_people(people, proposals)
+    starts = [
+        labeler.person_at(encoded, middle) if match < 0 else proposals[match]
+        for match, middle in zip(matches, people.middles())
+    ]
+    return Start(np.array(starts, people.places.dtype), matches >= 0)
 
 
 def click(people: People, start: Start,

@@ -62,7 +62,7 @@ def anchors(path) -> set:
 
 def test_readme_is_short():
     text = (ROOT / 'README.md').read_text()
-    assert len(text.splitlines()) <= 120
+    assert len(text.splitlines()) < 125
     start = text.splitlines()[:40]
     for needed in ('bash tools/quickstart.sh', 'bash tools/run_tests.sh',
                    'we have not trained on COCO', 'docs/images/'):
