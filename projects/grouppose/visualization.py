@@ -193,16 +193,24 @@ def draw_pair(visualizer: PoseVisualizer,
         [draw_poses(visualizer, image, truth * scale, visible), found])
 
 
-def stack_pictures(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Put pictures of any widths below each other on white."""
+def stack_pictures(pictures: Sequence[np.ndarray],
+                   columns: int = 1) -> np.ndarray:
+    """Put pictures of any widths, and of the same height, below each other on
+    white, or row by row in several columns."""
     width = max(picture.shape[1] for picture in pictures)
-    return np.vstack([
+    gap = 8 if columns > 1 else 0
+    cells = [
         cv2.copyMakeBorder(
             picture,
             0,
             8,
             0,
-            width - picture.shape[1],
+            width - picture.shape[1] + gap,
             cv2.BORDER_CONSTANT,
             value=(255, 255, 255)) for picture in pictures
+    ]
+    cells += [np.full_like(cells[0], 255)] * (-len(cells) % columns)
+    return np.vstack([
+        np.hstack(cells[start:start + columns])
+        for start in range(0, len(cells), columns)
     ])

@@ -108,6 +108,9 @@ def test_tools_draw_what_the_network_sees(drawn_config, stored, tmp_path):
         Namespace(
             out=str(tmp_path / 'a.png'),
             num_images=6,
+            every=1,
+            columns=1,
+            blank=False,
             score_thr=0.,
             height=256,
             **vars(arguments)))

@@ -169,6 +169,20 @@ def test_show_predictions(drawn_config, trained, tmp_path):
     assert len(truth) == 2 * (64 + 8)
     assert (truth != predicted).any()
 
+    code, stdout, stderr = run_tool('analysis_tools/show_predictions.py',
+                                    drawn_config, trained / 'epoch_3.pth',
+                                    picture, '--height', '64', '--every', '2',
+                                    '--columns', '3', '--blank')
+    assert code == 0, stderr
+    # The first of the images, on gray, and room for two more.
+    row = cv2.imread(str(picture))
+    assert len(row) == 64 + 8
+    pair, empty = np.split(row, [row.shape[1] // 3], axis=1)
+    assert (empty == 255).all()
+    colors, counts = np.unique(
+        pair[:64, :-8].reshape(-1, 3), axis=0, return_counts=True)
+    assert colors[counts.argmax()].tolist() == [128, 128, 128]
+
 
 def test_poses_are_in_the_frame_of_the_original_image(tmp_path):
     """The pipeline of the R50 config and back, landscape next to portrait."""

@@ -28,6 +28,18 @@ def parse_args() -> argparse.Namespace:
         default=6,
         help='how many images of the test set (default: 6)')
     parser.add_argument(
+        '--every',
+        type=int,
+        default=1,
+        metavar='N',
+        help='take one of N images: 10 for the first, 11th, 21st (default: 1)')
+    parser.add_argument(
+        '--columns', type=int, default=1, help='pairs side by side (1)')
+    parser.add_argument(
+        '--blank',
+        action='store_true',
+        help='draw on gray, where the images must not be shown')
+    parser.add_argument(
         '--score-thr',
         type=float,
         default=0.3,
@@ -58,8 +70,10 @@ def check_output(path: str) -> None:
 
 @torch.no_grad()
 def show(args: argparse.Namespace) -> None:
-    """Predict the first images of the test set that show people."""
+    """Predict images of the test set that show people."""
     check_output(args.out)
+    if min(args.every, args.columns) < 1:
+        raise ValueError('--every and --columns must be at least 1.')
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
     model = load_model(cfg, args.checkpoint)
@@ -73,19 +87,24 @@ def show(args: argparse.Namespace) -> None:
     classes = [*dataset_meta.get('classes', {}).values()]
 
     pairs = []
-    for data in loader:
+    for number, data in enumerate(loader):
         if len(pairs) == args.num_images:
             break
+        if number % args.every:
+            continue
         sample = data['data_samples'][0]
         if visualization.annotated_poses(sample)[1].any():
             sample, = model.test_step(data)
+            if args.blank:
+                data['inputs'][0].fill_(128)
             pairs.append(
                 visualization.draw_pair(visualizer, data['inputs'][0], sample,
                                         args.score_thr, args.height, classes))
     if not pairs:
         raise ValueError(f'{args.config}: no annotated image to draw. Check '
                          'test_dataloader and --num-images.')
-    if not cv2.imwrite(args.out, visualization.stack_pictures(pairs)):
+    if not cv2.imwrite(args.out,
+                       visualization.stack_pictures(pairs, args.columns)):
         raise OSError(f'{args.out} cannot be written.')
 
 
