@@ -1,25 +1,30 @@
-_base_ = 'grouppose_tiny-res18_1xb8-20e_lsp-128.py'
+_base_ = 'grouppose-fast_efficientnet-lite0_1xb8-10e_lsp-128.py'
 
 # Scores of joints, added to the finished weights of the base config: nothing
 # else is trained, and poses stay as they are.
-load_from = 'work_dirs/grouppose_tiny-res18_1xb8-20e_lsp-128/epoch_20.pth'
-
-# runtime
-max_epochs = 10
-train_cfg = dict(max_epochs=max_epochs)
+load_from = ('work_dirs/grouppose-fast_efficientnet-lite0_1xb8-10e_lsp-128/'
+             'epoch_10.pth')
 
 # optimizer
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 
-# learning policy
-param_scheduler = [
-    _base_.param_scheduler[0],
-    dict(_base_.param_scheduler[1], end=max_epochs, T_max=max_epochs),
-]
+# hooks: no mosaics
+default_hooks = dict(augmentation=dict(mosaic=(0, 0)))
 
-# data loaders: without the extended set, where hidden joints are not marked
+# data loaders: without the extended set, where hidden joints are not marked;
+# the last 200 images are left to calibrate the scores on
 train_dataloader = dict(
     dataset=dict(datasets=_base_.train_dataloader.dataset.datasets[:1]))
+train_dataloader['dataset']['datasets'][0]['dataset']['indices'] = 800
+val_dataloader = dict(
+    dataset=dict(
+        dataset=dict(
+            indices=-200,
+            data_root=_base_.lsp_root,
+            ann_file='annotations/lsp_train.json')))
+
+# evaluators
+val_evaluator = dict(ann_file=_base_.lsp_root + 'annotations/lsp_train.json')
 
 # model
 model = dict(
@@ -32,6 +37,7 @@ model = dict(
                 loss_cls=None,
                 loss_kpt=None,
                 loss_oks=None,
+                loss_quality=None,
                 loss_labeled=dict(type='LabeledJointLoss'),
                 loss_visible=dict(type='VisibleJointLoss'),
                 loss_error=dict(type='JointErrorLoss')))))
