@@ -69,7 +69,8 @@ def serve(labeler: PoseLabeler, images: Path, out: Path) -> Iterator[str]:
                 [names[i] for i in sorted(names)])) as journal:
         app = Server(ImageList(str(images)), journal, session, str(out)).app
         listener = socket.create_server(('127.0.0.1', 0))
-        web = uvicorn.Server(uvicorn.Config(app, log_level='warning'))
+        web = uvicorn.Server(
+            uvicorn.Config(app, log_config=None, log_level='warning'))
         thread = Thread(target=web.run, args=([listener], ))
         thread.start()
         try:

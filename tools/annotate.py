@@ -192,6 +192,7 @@ def main(argv=None):
         threading.Timer(0.5, webbrowser.open, [address]).start()
     config = uvicorn.Config(
         server.app,
+        log_config=None,  # its own closes the log files of others
         log_level='warning',
         ws='none',
         access_log=False,

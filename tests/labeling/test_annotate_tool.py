@@ -1,7 +1,9 @@
 """tools/annotate.py: what is refused, with one line."""
 import json
+import logging
 import socket
 import sys
+from contextlib import closing
 
 import pytest
 import torch
@@ -61,6 +63,13 @@ def test_start(run, tmp_path):
     assert f'http://127.0.0.1:{address[1]}/\n' in text
     assert (tmp_path / 'images.journal').exists()
     assert not (tmp_path / 'images.json').exists()  # there is nothing to write
+
+
+def test_log_files_of_others_stay_open(run, tmp_path):
+    """MMEngine's, for instance, which a model writes to when it is built."""
+    with closing(logging.FileHandler(tmp_path / 'other.log')) as handler:
+        assert run()[0] == 0
+        assert handler.stream is not None
 
 
 def test_annotations_and_end(run, tmp_path):

@@ -282,6 +282,29 @@ def test_keys(page, tool):
     expect(page.locator('.joint.current')).to_have_count(1)
 
 
+def test_keys_wait_for_their_image(page, tool):
+    """Pressed before the image is there, they do not change the last one."""
+    open_image(page, tool, 'sub/c.png')
+    before = state_of(page, 'sub/c.png')
+
+    def answer_late(route):
+        time.sleep(0.5)
+        route.continue_()
+
+    page.route('**/api/image?name=b.jpg', answer_late)
+    page.keyboard.press('PageUp')
+    page.keyboard.press('p')
+    page.keyboard.press('Delete')
+    left = len(state_of(page, 'b.jpg')['people']) - 1
+    expect(page.locator('.person')).to_have_count(left)
+    wait_for_save(page)
+    assert len(state_of(page, 'b.jpg')['people']) == left
+    assert state_of(page, 'sub/c.png') == before
+    page.keyboard.press('Control+z')
+    expect(page.locator('.person')).to_have_count(left + 1)
+    wait_for_save(page)
+
+
 def test_two_tabs(page, tool, browser):
     """The second one is told, and nothing is overwritten."""
     open_image(page, tool, 'a.png')

@@ -119,6 +119,23 @@ class App {
 
   async open(index) {
     if (index === undefined) return;
+    // Those for an image that was left meanwhile are dropped.
+    const waiting = this.waiting = [];
+    $('stage').classList.add('opening');
+    await this.load(index);
+    if (this.waiting !== waiting) return;
+    this.waiting = null;
+    $('stage').classList.remove('opening');
+    for (const action of waiting) action();
+  }
+
+  // What is asked for while an image is being opened is meant for that one.
+  whenOpen(action) {
+    if (this.waiting) this.waiting.push(action);
+    else action();
+  }
+
+  async load(index) {
     this.finishNudge();
     const name = this.project.names[index];
     this.rows.show(index);

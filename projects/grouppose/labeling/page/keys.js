@@ -1,6 +1,9 @@
 // What each key does: the one list for the keyboard and for the help.
 
-// [section, [[names of the key, what it does, matches(event), action], ...]]
+// [section, [[names of the key, what it does, matches(event), action], ...]];
+// an action waits for the image that is being opened, but for AT_ONCE.
+const AT_ONCE = true;
+
 export function keyTable(app) {
   const key = (...names) => (event) =>
     !event.ctrlKey && !event.metaKey && names.includes(event.key.toLowerCase());
@@ -13,9 +16,9 @@ export function keyTable(app) {
   return [
     ['Images', [
       ['Enter', 'mark as done, go to the next that is not', key('enter'), () => app.finish()],
-      ['. or Page down', 'next image', key('.', 'pagedown'), () => app.go(1)],
-      [', or Page up', 'previous image', key(',', 'pageup'), () => app.go(-1)],
-      ['U', 'next image that is not done', key('u'), () => app.goOpen()],
+      ['. or Page down', 'next image', key('.', 'pagedown'), () => app.go(1), AT_ONCE],
+      [', or Page up', 'previous image', key(',', 'pageup'), () => app.go(-1), AT_ONCE],
+      ['U', 'next image that is not done', key('u'), () => app.goOpen(), AT_ONCE],
       ['Ctrl+S', 'export the COCO file', control('s'), () => app.export()],
     ]],
     ['Joints', [
@@ -57,7 +60,7 @@ export function keyTable(app) {
       ['Z', 'zoom to the person', key('z'), () => app.zoomToPerson()],
       ['H', 'the whole image', key('h'), () => app.stage.fit()],
       ['X', 'hide or show the poses', key('x'), () => app.toggleHidden()],
-      ['?', 'this help', key('?', 'f1'), () => app.help()],
+      ['?', 'this help', key('?', 'f1'), () => app.help(), AT_ONCE],
     ]],
   ];
 }
@@ -79,7 +82,9 @@ export function listen(table, app) {
     const row = rows.find(([, , matches]) => matches?.(event));
     if (!row) return;
     event.preventDefault();
-    row[3](event);
+    const act = () => row[3](event);
+    if (row[4]) act();
+    else app.whenOpen(act);
   });
 }
 
