@@ -111,6 +111,7 @@ def test_tools_draw_what_the_network_sees(drawn_config, stored, tmp_path):
             every=1,
             columns=1,
             blank=False,
+            best=None,
             score_thr=0.,
             height=256,
             **vars(arguments)))

@@ -45,6 +45,11 @@ def parse_args() -> argparse.Namespace:
         default=0.3,
         help='least score of a drawn pose (default: 0.3)')
     parser.add_argument(
+        '--best',
+        type=int,
+        metavar='N',
+        help='draw at most the N best poses of an image (default: all)')
+    parser.add_argument(
         '--height',
         type=int,
         default=256,
@@ -95,6 +100,7 @@ def show(args: argparse.Namespace) -> None:
         sample = data['data_samples'][0]
         if visualization.annotated_poses(sample)[1].any():
             sample, = model.test_step(data)
+            sample.pred_instances = sample.pred_instances[:args.best]
             if args.blank:
                 data['inputs'][0].fill_(128)
             pairs.append(
