@@ -33,6 +33,7 @@ class StandInLabeler:
     def __init__(self, config, checkpoint: str, device: str = 'cpu'):
         truth = ast.literal_eval(Path(checkpoint).read_text())
         self.metainfo = load_metainfo(truth['metainfo'])
+        self.learned_to_refine = truth.get('learned_to_refine', True)
         self.scored = truth.get('scored', True)
         self._poses: Dict[bytes, np.ndarray] = {
             read_image(str(Path(truth['folder'], name))).tobytes():

@@ -197,6 +197,7 @@ def test_a_model_itself(run, tmp_path, monkeypatch, drawn_config):
     assert code == 0, text
     assert len(answers['project']['keypoints']) == 17
     assert answers['project']['classes'] == [dict(id=1, name='object')]
+    assert not answers['project']['follows']  # it was not trained for it
     people = answers['image']['state']['people']
     assert people and all(person['scores'] is None for person in people)
     for person in answers['person'], answers['refined']:

@@ -54,6 +54,7 @@ def test_project(made):
     assert project['links'][1] == dict(ends=[1, 2], color='#ff8000')
     assert project['flip'] == [1, 0, 2]
     assert project['classes'] == [dict(id=1, name='object')]
+    assert project['follows']
 
 
 def test_the_page(made):

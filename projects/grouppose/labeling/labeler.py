@@ -81,6 +81,7 @@ class PoseLabeler:
         metainfo (dict): Description of the keypoints, see
             :func:`load_metainfo`: names, skeleton, colors, mirror partners,
             sigmas.
+        learned_to_refine (bool): Whether the model was trained for it.
 
     Raises:
         FileNotFoundError: If the config or checkpoint is missing.
@@ -101,6 +102,7 @@ class PoseLabeler:
                 f'{type(head).__name__}. Give a config whose model.head is a '
                 'GroupPoseHead.')
         self.head = head
+        self.learned_to_refine = head.decoder.fixed_embedding is not None
         self.metainfo: dict = self.model.dataset_meta
         self.pipeline = Compose(
             self.model.cfg.test_dataloader.dataset.pipeline)

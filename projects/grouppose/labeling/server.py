@@ -129,7 +129,8 @@ class Server:
                 flip=[int(i) for i in meta['flip_indices']],
                 classes=[
                     dict(id=i, name=name) for i, name in self._classes.items()
-                ]))
+                ],
+                follows=self.session.follows))
 
     async def image(self, request: Request) -> Response:
         """An image as it was left, or with what the model proposes."""

@@ -33,10 +33,13 @@ class Session:
 
     Attributes:
         dataset_meta (dict): Metainfo of the keypoints.
+        follows (bool): Whether the model has learned to let keypoints follow
+            those that are put right.
     """
 
     def __init__(self, labeler, score_thr: float = 0.3):
         self.dataset_meta = labeler.metainfo
+        self.follows = labeler.learned_to_refine
         self._labeler = labeler
         self._score_thr = score_thr
         self._model_lock = threading.Lock()

@@ -13,7 +13,8 @@ class App {
   constructor(project) {
     this.project = project;
     this.doc = null;
-    this.follows = true;
+    this.follows = project.follows;
+    $('follow').setAttribute('aria-pressed', this.follows);
     this.asked = new Set(); // doubtful joints that were offered
     this.saver = new Saver({
       state: (state) => this.showState(state),
