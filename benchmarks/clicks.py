@@ -272,14 +272,7 @@ def parse_args(argv):
             metavar='FILE',
             required=name == 'plain',
             help=f'config and checkpoints: {text}')
-    parser.add_argument(
-        '--images', type=Path, required=True, metavar='DIR', help='of images')
-    parser.add_argument(
-        '--annotations',
-        type=Path,
-        required=True,
-        metavar='FILE',
-        help='COCO keypoints')
+    parser.add_truth()
     parser.add_argument(
         '--score-thr',
         type=float,

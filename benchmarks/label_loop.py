@@ -199,14 +199,7 @@ def parse_args(argv):
         help='config and checkpoint of the first model')
     parser.add_argument(
         '--recipe', required=True, help='config to train its weights by')
-    parser.add_argument(
-        '--images', type=Path, required=True, metavar='DIR', help='of images')
-    parser.add_argument(
-        '--annotations',
-        type=Path,
-        required=True,
-        metavar='FILE',
-        help='COCO keypoints: the truth')
+    parser.add_truth()
     parser.add_number('--number', 50, 'images to label before and after')
     parser.add_number('--epochs', 25, 'epochs to train')
     parser.add_argument(

@@ -73,6 +73,22 @@ class ArgumentParser(argparse.ArgumentParser):
             default=default or found,
             help='where to compute (%(default)s)')
 
+    def add_truth(self) -> None:
+        """Add ``--images`` and ``--annotations``, of images whose people are
+        known."""
+        self.add_argument(
+            '--images',
+            type=Path,
+            required=True,
+            metavar='DIR',
+            help='of images')
+        self.add_argument(
+            '--annotations',
+            type=Path,
+            required=True,
+            metavar='FILE',
+            help='COCO keypoints: the truth')
+
     def add_trainings(self, images: int) -> None:
         """Add what programs have in common that draw images and train."""
         self.add_number('--images', images, 'images to train on')

@@ -56,6 +56,18 @@ class Labels(NamedTuple):
                     for a, b in dataset_meta['skeleton_links']],
                    [int(i) for i in dataset_meta['flip_indices']])
 
+    def categories(self) -> List[dict]:
+        """The categories of a COCO keypoint file."""
+        return [
+            dict(
+                id=category_id,
+                name=name,
+                supercategory='',
+                keypoints=self.keypoints,
+                skeleton=[[a + 1, b + 1] for a, b in self.skeleton])
+            for category_id, name in self.classes.items()
+        ]
+
 
 class Pose(NamedTuple):
     """A pose to write.
@@ -80,17 +92,8 @@ class CocoDataset:
         self.path = osp.join(folder,
                              'annotations/person_keypoints_default.json')
         self.ids = [*labels.classes]
-        categories = [
-            dict(
-                id=category_id,
-                name=name,
-                supercategory='',
-                keypoints=labels.keypoints,
-                skeleton=[[a + 1, b + 1] for a, b in labels.skeleton])
-            for category_id, name in labels.classes.items()
-        ]
         self.content: Dict[str, list] = dict(
-            images=[], annotations=[], categories=categories)
+            images=[], annotations=[], categories=labels.categories())
 
     def add(self, name: str, size: Tuple[int, int], poses: List[Pose]) -> None:
         """Add an image and its poses."""

@@ -207,17 +207,7 @@ def export_annotations(journal: Journal,
         category = None
     labels = Labels.of(dataset_meta, category)
     content: Dict[str, list] = dict(
-        images=[],
-        annotations=[],
-        categories=[
-            dict(
-                id=category_id,
-                name=name,
-                supercategory='',
-                keypoints=labels.keypoints,
-                skeleton=[[a + 1, b + 1] for a, b in labels.skeleton])
-            for category_id, name in labels.classes.items()
-        ])
+        images=[], annotations=[], categories=labels.categories())
     unfinished = 0
     for entry in journal.entries():
         size = dict(width=entry['width'], height=entry['height'])
