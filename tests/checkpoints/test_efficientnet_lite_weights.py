@@ -14,7 +14,8 @@ sys.path.append('tools/model_converters')
 
 import efficientnet_lite_to_mmpose as converter  # noqa: E402
 
-CONFIG, = glob('configs/body_2d_keypoint/grouppose/lsp/*efficientnet-lite0_*')
+CONFIG, = glob('configs/body_2d_keypoint/grouppose/lsp/'
+               'grouppose-fast_efficientnet-lite0_*')
 
 
 @pytest.fixture

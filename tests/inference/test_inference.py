@@ -220,13 +220,14 @@ def test_missing_files(drawn_config, checkpoint):
     ('none/picture.png', 'no such folder'),
     ('picture.PNG', None),
 ])
-def test_show_predictions_refuses_an_output_at_once(tmp_path, name, message):
+def test_show_predictions_refuses_an_output_at_once(tmp_path, monkeypatch,
+                                                    name, message):
     path = Path(__file__).parents[2] / 'tools/analysis_tools'
     spec = importlib.util.spec_from_file_location('show_predictions',
                                                   path / 'show_predictions.py')
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    arguments = argparse.Namespace(
-        config='none.py', out=str(tmp_path / name), cfg_options={})
+    out = str(tmp_path / name)
+    monkeypatch.setattr('sys.argv', ['', 'none.py', 'none.pth', out])
     with pytest.raises((OSError, ValueError), match=message or 'none.py'):
-        tool.show(arguments)
+        tool.show(tool.parse_args())

@@ -286,6 +286,7 @@ def test_keys_wait_for_their_image(page, tool):
     """Pressed before the image is there, they do not change the last one."""
     open_image(page, tool, 'sub/c.png')
     before = state_of(page, 'sub/c.png')
+    left = len(state_of(page, 'b.jpg')['people']) - 1
 
     def answer_late(route):
         time.sleep(0.5)
@@ -295,7 +296,6 @@ def test_keys_wait_for_their_image(page, tool):
     page.keyboard.press('PageUp')
     page.keyboard.press('p')
     page.keyboard.press('Delete')
-    left = len(state_of(page, 'b.jpg')['people']) - 1
     expect(page.locator('.person')).to_have_count(left)
     wait_for_save(page)
     assert len(state_of(page, 'b.jpg')['people']) == left
