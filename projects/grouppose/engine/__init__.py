@@ -8,6 +8,7 @@ from .fit_check_hook import FitCheckHook, check_evaluators
 from .gradient_guard_hook import GradientGuardHook
 from .input_visualization_hook import InputVisualizationHook
 from .merged_groups import MergedGroupsConstructor
+from .muon import MuonAdamW
 from .runner import SafeRunner
 from .update_ema_hook import UpdateEMAHook
 from .validation_pictures_hook import ValidationPicturesHook
@@ -15,6 +16,6 @@ from .validation_pictures_hook import ValidationPicturesHook
 __all__ = [
     'AtomicCheckpointHook', 'AugmentationScheduleHook', 'BFloat16OptimWrapper',
     'ChannelsLastHook', 'EpochSeedHook', 'FitCheckHook', 'GradientGuardHook',
-    'InputVisualizationHook', 'MergedGroupsConstructor', 'SafeRunner',
-    'UpdateEMAHook', 'ValidationPicturesHook', 'check_evaluators'
+    'InputVisualizationHook', 'MergedGroupsConstructor', 'MuonAdamW',
+    'SafeRunner', 'UpdateEMAHook', 'ValidationPicturesHook', 'check_evaluators'
 ]
