@@ -131,8 +131,7 @@ def orthogonalize(matrices: Tensor) -> Tensor:
     # of its small square. These all commute, so that X itself is needed only
     # in the end.
     square = wide @ wide.mT
-    identity = torch.eye(
-        square.size(-1), dtype=wide.dtype, device=wide.device)
+    identity = torch.eye(square.size(-1), dtype=wide.dtype, device=wide.device)
     product = identity
     for _ in range(STEPS):
         factor = a * identity + b * square + c * square @ square
