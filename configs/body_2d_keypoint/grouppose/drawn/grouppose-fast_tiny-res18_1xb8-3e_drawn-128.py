@@ -24,14 +24,11 @@ model = dict(
         criterion=dict(
             losses=dict(loss_quality=dict(type='PredictedOKSLoss')))))
 
-# optimizer: twice the rate for encoder and decoder, the same for convolutions;
-# many parameters at once
+# optimizer: orthogonal updates of matrices, at one rate for the whole model
 optim_wrapper = dict(
-    constructor='MergedGroupsConstructor',
-    optimizer=dict(lr=6e-4, foreach=True),
+    optimizer=dict(type='MuonAdamW', lr=2e-3, momentum=0.9, foreach=True),
     clip_grad=dict(foreach=True),
-    paramwise_cfg=dict(
-        custom_keys=dict(backbone=dict(lr_mult=4.0), neck=dict(lr_mult=4.0))))
+    paramwise_cfg=dict(_delete_=True))
 
 # runtime
 max_epochs = 3
