@@ -111,12 +111,18 @@ def test_momentum():
         optimizer._momentum(param), torch.full((6, 6), 0.75 * 1.5))
 
 
-def test_resume():
+@pytest.mark.parametrize('names', [None, ['wide.weight', 'tall.weight']])
+def test_resume(names):
+    """Also where all parameters are matrices."""
     model, other = Model(), Model()
-    optimizer = MuonAdamW(model.parameters(), lr=1e-2)
+
+    def params(net):
+        return [p for n, p in net.named_parameters() if n in (names or [n])]
+
+    optimizer = MuonAdamW(params(model), lr=1e-2)
     learn(model, optimizer, 3)
     other.load_state_dict(model.state_dict())
-    resumed = MuonAdamW(other.parameters(), lr=1.0)
+    resumed = MuonAdamW(params(other), lr=1.0)
     resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     learn(model, optimizer)
     learn(other, resumed)
@@ -151,6 +157,7 @@ def test_from_a_config():
     dict(momentum=1.0),
     dict(momentum=-0.1),
     dict(scale=0.0),
+    dict(maximize=True),
 ])
 def test_refuses(options):
     with pytest.raises(ValueError, match='MuonAdamW: momentum='):

@@ -35,11 +35,12 @@ class MuonAdamW(AdamW):
             [0, 1). Defaults to 0.95.
         scale (float): Root mean square of an update at a learning rate of 1.
             Defaults to 0.2.
-        kwargs: Arguments of :class:`torch.optim.AdamW`. ``lr`` and
-            ``weight_decay`` hold for matrices, too.
+        kwargs: Arguments of :class:`torch.optim.AdamW` but ``maximize``.
+            ``lr`` and ``weight_decay`` hold for matrices, too.
 
     Raises:
-        ValueError: If ``momentum`` or ``scale`` is out of range.
+        ValueError: If ``momentum`` or ``scale`` is out of range, or
+            ``maximize`` is set.
     """
 
     def __init__(self,
@@ -47,10 +48,10 @@ class MuonAdamW(AdamW):
                  momentum: float = 0.95,
                  scale: float = 0.2,
                  **kwargs):
-        if not 0 <= momentum < 1 or scale <= 0:
+        if not 0 <= momentum < 1 or scale <= 0 or kwargs.get('maximize'):
             raise ValueError(
-                f'MuonAdamW: momentum={momentum} must be in [0, 1), and '
-                f'scale={scale} positive.')
+                f'MuonAdamW: momentum={momentum} must be in [0, 1), '
+                f'scale={scale} positive, and maximize left out.')
         self.momentum = momentum
         self.scale = scale
         super().__init__(params, **kwargs)
@@ -101,7 +102,10 @@ class MuonAdamW(AdamW):
         """Move the momentum of a parameter on, and look ahead of it."""
         state = self.state[param]
         if 'momentum' not in state:
-            state['momentum'] = torch.zeros_like(param)
+            # AdamW expects a number of steps in every state that it loads.
+            state.update(
+                step=torch.tensor(0.0), momentum=torch.zeros_like(param))
+        state['step'] += 1
         momentum = state['momentum'].lerp_(param.grad, 1 - self.momentum)
         return param.grad.lerp(momentum, self.momentum).contiguous()
 
