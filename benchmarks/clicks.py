@@ -8,7 +8,8 @@ proposes none with an OKS of 0.1, from the one that a click at the middle of
 the person gives, which counts. Then the keypoint that is farthest off in units
 of its sigma is put exactly at its place, again and again, by one click each.
 By hand, all others stay. Refined, all others go where a model puts them: the
-plain one, or one that was trained for it by CorrectionQueries.
+plain one, or one that was trained for it by CorrectionQueries. It refines the
+pose of the start with all the keypoints that were clicked.
 
 NoC@T is the number of clicks until the OKS of a person is T, which is at most
 the number of labeled keypoints, plus the click that starts a pose. Several
@@ -131,8 +132,10 @@ def click(people: People, start: Start,
     Args:
         people (People): The people of an image.
         start (Start): Where they start.
-        follow (callable, optional): Called with poses and fixed keypoints,
-            it returns the poses that follow. Defaults to the same.
+        follow (callable, optional): Called with the poses of the start, in
+            which fixed keypoints are at their place, and with which are
+            fixed, it returns the poses that follow. Defaults to the last
+            ones.
     """
     poses, rows = start.poses.copy(), np.arange(len(start.poses))
     fixed = np.zeros_like(people.labeled)
@@ -145,7 +148,8 @@ def click(people: People, start: Start,
         done = rows[left], worst[left]
         fixed[done], poses[done] = True, people.places[done]
         if follow is not None and left.any():
-            poses[left] = follow(poses[left], fixed[left])
+            begin = np.where(fixed[..., None], people.places, start.poses)
+            poses[left] = follow(begin[left], fixed[left])
         after.append(people.similarity(poses))
     late = np.concatenate([np.zeros((1, len(rows))), after[:-1]])
     late = np.concatenate([late, [after[-1]]])

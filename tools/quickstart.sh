@@ -33,9 +33,9 @@ run() { # run LOG TOOL ARGUMENTS...
     }
 }
 
-step 'Drawing 12,000 training and 300 validation images'
+step 'Drawing 9,000 training and 300 validation images'
 "$python" tools/dataset_converters/draw_people.py "$data" \
-    --num-train 12000 --num-val 300 --size 128 --calm
+    --num-train 9000 --num-val 300 --size 128 --calm
 
 mkdir -p "$out"
 step "Training; the whole log is $out/train.log"

@@ -49,6 +49,23 @@ def test_the_worst_is_clicked_first(people):
     np.testing.assert_array_equal(curves, by_hand)
 
 
+def test_refinement_begins_at_the_start(people):
+    """With all that was clicked, but not with what followed."""
+    start = start_off(people, [[9, 4, 6], [3, 4, 99]])
+    seen = []
+
+    def follow(poses, fixed):
+        seen.append(poses.copy())
+        return poses + 7 * ~fixed[..., None]
+
+    clicks.click(people, start, follow)
+    clicked = start.poses[0].copy()
+    clicked[2] = people.places[0, 2]
+    np.testing.assert_array_equal(seen[0][0], clicked)
+    clicked[0] = people.places[0, 0]
+    np.testing.assert_array_equal(seen[1][0], clicked)
+
+
 def test_a_start_by_a_click_counts(people):
     offsets = [[9, 4, 6], [3, 4, 99]]
     early = clicks.click(people, start_off(people, offsets), None)

@@ -604,10 +604,10 @@ def test_program(write, tmp_path, run, damage, code, files):
 
 @pytest.mark.parametrize('arguments, base, val', [
     ([], 'detrpose_hgnetv2-s', 3),
-    (['--small'], 'grouppose_tiny-res18', 3),
+    (['--small'], 'grouppose-fast_tiny-res18', 3),
     (['--size', 'published', '--group-by', r'(.)\.png'], 'grouppose_res50', 3),
     (['--size', 'small', '--group-by', 'image', '--val-part', '0.5'
-      ], 'grouppose_tiny-res18', 15),
+      ], 'grouppose-fast_tiny-res18', 15),
 ])
 def test_program_chooses_model_and_split(write, tmp_path, run, arguments, base,
                                          val):

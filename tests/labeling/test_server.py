@@ -133,6 +133,29 @@ def test_fixed_joints_stay(made, monkeypatch):
     assert refined['keypoints'] == [[45, 65, 2], [80, 60, 2], [65, 35, 2]]
 
 
+def test_refinement_begins_where_the_model_did(made, monkeypatch):
+    """However often it is asked for, but for fixed joints; people without a
+    start, of a file, begin where they are."""
+    monkeypatch.setattr(made.labeler, 'refine',
+                        lambda encoded, keypoints, fixed: keypoints + 5)
+    person = get(made)['state']['people'][0]
+    start = np.array(person['start'])
+    np.testing.assert_array_equal(np.array(person['keypoints'])[:, :2], start)
+    person['keypoints'][1][:2] = 8, 9
+    person['fixed'][1] = True
+    for _ in range(2):
+        person = post(made, 'refine', person=person).json()
+        expected = start + 5
+        expected[1] = 8, 9
+        np.testing.assert_allclose(
+            np.array(person['keypoints'])[:, :2], expected, atol=0.01)
+    person.pop('start')
+    moved = post(made, 'refine', person=person).json()
+    expected[[0, 2]] += 5
+    np.testing.assert_allclose(
+        np.array(moved['keypoints'])[:, :2], expected, atol=0.01)
+
+
 def test_preview_saves_nothing(made):
     person = get(made)['state']['people'][0]
     refined = post(made, 'refine', person=person).json()
@@ -237,6 +260,8 @@ POSE = [(1, 1)] * 3
     ([as_person([(1, 1e9)] * 3)], '`keypoints` must be 3 lists'),
     ([as_person(POSE, fixed=[1, 0, 0])], '`fixed` must be 3 booleans'),
     ([as_person(POSE, scores=['a', 1, 1])], '`scores` must be 3 numbers'),
+    ([as_person(POSE, start=[[1, 2]])], '`start` must be 3 lists of x and y'),
+    ([as_person(POSE, start=[1, 2, 3])], '`start` must be 3 lists of x and y'),
     ([as_person(POSE, i) for i in range(1001)], 'at most 1000'),
 ])
 def test_refused_people(made, people, message):

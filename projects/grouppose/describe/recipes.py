@@ -75,7 +75,7 @@ class Recipe:
 
 SMALL = Recipe(
     base=f'{CONFIG_DIR}/grouppose/drawn/'
-    'grouppose_tiny-res18_1xb8-6e_drawn-128.py',
+    'grouppose-fast_tiny-res18_1xb8-3e_drawn-128.py',
     batch_size=8,
     num_queries=10,
     max_per_img=50,

@@ -6,7 +6,8 @@ dicts: ``id``, an integer that differs within the image; ``category``, the id
 of the class; ``keypoints``, K lists of x, y in pixels and visibility (0: not
 labeled, 1: hidden, 2: visible); ``fixed``, K booleans: somebody placed this
 keypoint, so no model moves it; ``scores``, K numbers from 0 to 1 of a model
-that is unsure of some keypoints, or None.
+that is unsure of some keypoints, or None; where a model found the person,
+``start``, K lists of x and y, where it did.
 """
 import math
 from typing import List, Sequence
@@ -34,11 +35,12 @@ def check_people(people, num_keypoints: int, classes: Sequence[int]) -> None:
                          f'{MOST_PEOPLE} people')
     ids = set()
     for person in people:
-        if not isinstance(person, dict) or person.keys() != {
+        if not isinstance(person, dict) or person.keys() - {'start'} != {
                 'id', 'category', 'keypoints', 'fixed', 'scores'
         }:
             raise ValueError('a person must have id, category, keypoints, '
-                             'fixed and scores, and nothing else')
+                             'fixed and scores, perhaps start, and nothing '
+                             'else')
         if type(person['id']) is not int or person['id'] in ids:
             raise ValueError('`id` of people must be different integers')
         ids.add(person['id'])
@@ -53,6 +55,11 @@ def check_people(people, num_keypoints: int, classes: Sequence[int]) -> None:
                 person['scores'], num_keypoints, _is_number):
             raise ValueError(f'{where}: `scores` must be {num_keypoints} '
                              'numbers, or null')
+        if 'start' in person and not _is_list(
+                person['start'], num_keypoints,
+                lambda point: _is_list(point, 2, _is_number)):
+            raise ValueError(f'{where}: `start` must be {num_keypoints} lists '
+                             'of x and y')
 
 
 def check_keypoints(keypoints, num_keypoints: int, where: str) -> None:
@@ -70,6 +77,18 @@ def positions(people: List[dict]) -> np.ndarray:
     """Where the keypoints of people are, in pixels, float32, (N, K, 2)."""
     points = np.array([person['keypoints'] for person in people], np.float32)
     return points[..., :2]
+
+
+def starts(people: List[dict]) -> np.ndarray:
+    """Where refinement begins, in pixels, float32, (N, K, 2): the fixed
+    keypoints where they are, the others where a model first put them, so that
+    errors of earlier refinements do not add up."""
+    points = positions(people)
+    for pose, person in zip(points, people):
+        if 'start' in person:
+            free = ~np.array(person['fixed'])
+            pose[free] = np.array(person['start'])[free]
+    return points
 
 
 def with_positions(person: dict, points: np.ndarray) -> dict:

@@ -7,7 +7,7 @@ from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from ..data.metainfo import classes_of
-from .people import positions, rounded, with_positions
+from .people import rounded, starts, with_positions
 
 KEPT = 8  # encoded images
 
@@ -81,7 +81,7 @@ class Session:
         encoded = self._encoded(key, read)
         fixed = np.array([person['fixed']], dtype=bool)
         with self._model_lock:
-            points = self._labeler.refine(encoded.image, positions([person]),
+            points = self._labeler.refine(encoded.image, starts([person]),
                                           fixed)
         return with_positions(person, points[0])
 
@@ -166,5 +166,6 @@ class Session:
             keypoints=[[*rounded(point), 2 * int(seen)]
                        for point, seen in zip(points, inside)],
             fixed=[False] * len(points),
+            start=[rounded(point) for point in points],
             scores=None if scores is None else
             [round(float(score), 3) for score in scores])

@@ -499,7 +499,7 @@ class App {
     const {person} = this;
     if (!person) return;
     this.finishNudge();
-    for (const field of ['keypoints', 'fixed', 'scores']) {
+    for (const field of ['keypoints', 'fixed', 'scores', 'start']) {
       if (person[field]) person[field] = this.project.flip.map((other) => person[field][other]);
     }
     this.changed();
