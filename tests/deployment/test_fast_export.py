@@ -10,8 +10,9 @@ pytest.importorskip('onnxruntime')
 from projects.grouppose.deployment import comparison  # noqa: E402
 from projects.grouppose.synthetic import draw_image  # noqa: E402
 
-CONFIG = (ROOT / 'configs/body_2d_keypoint/grouppose/drawn/'
-          'grouppose-fast_tiny-res18_1xb8-3e_drawn-128.py')
+CONFIG = (
+    ROOT / 'configs/body_2d_keypoint/grouppose/drawn/'
+    'grouppose-fast_tiny-res18_1xb8-3e_drawn-128.py')
 
 
 def test_same_poses(tmp_path, unformatted_configs):

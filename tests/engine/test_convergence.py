@@ -7,7 +7,7 @@ from projects.grouppose.engine import SafeRunner
 from projects.grouppose.synthetic import draw_dataset
 
 CONFIG, = glob('configs/*/grouppose/drawn/grouppose-fast_*')
-EPOCHS = 100  # of two steps
+EPOCHS = 80  # of two steps
 
 
 def test_drawn_images_are_learned(tmp_path, unformatted_configs):
@@ -35,6 +35,8 @@ def test_drawn_images_are_learned(tmp_path, unformatted_configs):
         30,
         'param_scheduler.1':
         dict(end=EPOCHS, T_max=EPOCHS),
+        'optim_wrapper.optimizer.lr':
+        8e-3,
         'default_hooks.checkpoint.interval':
         EPOCHS,
         'model.head':
