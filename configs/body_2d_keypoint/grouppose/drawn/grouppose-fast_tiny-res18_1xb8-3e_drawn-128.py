@@ -26,7 +26,7 @@ model = dict(
 
 # optimizer: orthogonal updates of matrices, at one rate for the whole model
 optim_wrapper = dict(
-    optimizer=dict(type='MuonAdamW', lr=2e-3, momentum=0.9, foreach=True),
+    optimizer=dict(type='MuonAdamW', lr=4e-3, momentum=0.9, foreach=True),
     clip_grad=dict(foreach=True),
     paramwise_cfg=dict(_delete_=True))
 
