@@ -8,6 +8,9 @@ load_from = 'work_dirs/quickstart/epoch_3.pth'
 max_epochs = 2
 train_cfg = dict(max_epochs=max_epochs)
 
+# optimizer: small steps for what is finished
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+
 # learning policy
 param_scheduler = [
     _base_.param_scheduler[0],

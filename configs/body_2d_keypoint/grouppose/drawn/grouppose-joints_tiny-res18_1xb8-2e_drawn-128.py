@@ -9,7 +9,8 @@ max_epochs = 2
 train_cfg = dict(max_epochs=max_epochs)
 
 # optimizer
-optim_wrapper = dict(optimizer=dict(lr=1e-3))
+optim_wrapper = dict(
+    optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=1e-4))
 
 # learning policy
 param_scheduler = [
