@@ -1,6 +1,6 @@
 """The optimizer Muon for the matrices of a model, and AdamW for all else."""
 from collections import defaultdict
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple, cast
 
 import torch
 from mmpose.registry import OPTIMIZERS
@@ -100,14 +100,15 @@ class MuonAdamW(AdamW):
 
     def _momentum(self, param: Tensor) -> Tensor:
         """Move the momentum of a parameter on, and look ahead of it."""
+        gradient = cast(Tensor, param.grad)
         state = self.state[param]
         if 'momentum' not in state:
             # AdamW expects a number of steps in every state that it loads.
             state.update(
                 step=torch.tensor(0.0), momentum=torch.zeros_like(param))
         state['step'] += 1
-        momentum = state['momentum'].lerp_(param.grad, 1 - self.momentum)
-        return param.grad.lerp(momentum, self.momentum).contiguous()
+        momentum = state['momentum'].lerp_(gradient, 1 - self.momentum)
+        return gradient.lerp(momentum, self.momentum).contiguous()
 
 
 def is_matrix(param: Tensor) -> bool:
