@@ -251,7 +251,7 @@ def test_size_is_limited(page, tmp_path):
 
 @pytest.mark.parametrize('base, size, expected', [
     ('published', (640, 480), (1066, 800)),
-    ('small', (640, 480), (128, 96)),
+    ('small', (640, 480), (128, 128)),
     ('medium', (640, 480), (640, 640)),
 ])
 def test_input_sizes(base, size, expected):
@@ -261,8 +261,8 @@ def test_input_sizes(base, size, expected):
 @pytest.mark.parametrize(
     'side, advice, below',
     [
-        (130, 'small', '0%'),  # 130 * 128 / 400 = 42 pixels
-        (60, 'medium', '100%'),  # 19 pixels, and 96
+        (130, 'small', '0%'),  # 130 * 128 / 300 = 55 pixels
+        (60, 'medium', '100%'),  # 26 pixels, and 96
     ])
 def test_advised_size(page, side, advice, below):
     text = page(make_content(side=side), size='small')
@@ -270,7 +270,7 @@ def test_advised_size(page, side, advice, below):
     assert f'--size {advice} is enough' in text
     table = text[text.index('--size median side'):]
     small = re.search(r'small \(config.py\) (\d+) (\S+) (\S+)', table).groups()
-    assert small == (str(round(side * 0.32)), '0%', below)
+    assert small == (str(round(side * 128 / 300)), '0%', below)
     published = re.search(r'published (\d+) (\S+) (\S+)', table).groups()
     assert published == (str(round(side * 800 / 300)), '0%', '0%')
 
